@@ -1,0 +1,47 @@
+# make deps | make | make demo | make check | make check-all | make install PREFIX=/usr/local
+# BUILD and EXTRA give other builds their own folder: make BUILD=build/asan EXTRA="-fsanitize=address"
+
+CC ?= gcc
+BUILD ?= build
+PREFIX ?= /usr/local
+WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Werror
+LIBS_PC = jansson yaml-0.1 libpcre2-8 libutf8proc libxxhash
+CPPFLAGS += -D_GNU_SOURCE -Isrc -I.
+CFLAGS ?= -O2 -g
+ALL_CFLAGS = -std=c11 $(CFLAGS) $(WARN) $(EXTRA) $(shell pkg-config --cflags $(LIBS_PC))
+ALL_LIBS = $(shell pkg-config --libs $(LIBS_PC)) -lpthread -lm
+
+LIB_SRC = $(filter-out src/cli/main.c,$(wildcard src/*/*.c src/kernels/*/*.c models/*.c))
+LIB_OBJ = $(LIB_SRC:%.c=$(BUILD)/obj/%.o)
+TEST_SRC = $(wildcard tests/*/test_*.c)
+TEST_BIN = $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
+
+all: $(BUILD)/mop
+
+$(BUILD)/mop: $(BUILD)/obj/src/cli/main.o $(BUILD)/libmop.a
+	$(CC) $(ALL_CFLAGS) -o $@ $^ $(ALL_LIBS)
+
+$(BUILD)/libmop.a: $(LIB_OBJ)
+	rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/obj/%_avx2.o: EXTRA_ISA = -O3 -mavx2 -mfma -mf16c
+$(BUILD)/obj/%_avx512.o: EXTRA_ISA = -O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma -mf16c
+$(BUILD)/obj/%_bf16.o: EXTRA_ISA = -O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mavx2 -mfma
+$(BUILD)/obj/%_amx.o: EXTRA_ISA = -O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mamx-tile -mamx-bf16 -mavx2 -mfma
+$(BUILD)/obj/%_cpu.o: EXTRA_ISA = -O3
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(dir $@)
+	$(CC) $(ALL_CFLAGS) $(CPPFLAGS) $(EXTRA_ISA) -MMD -MP -c -o $@ $<
+
+$(BUILD)/tests/%: tests/%.c $(BUILD)/libmop.a
+	@mkdir -p $(dir $@)
+	$(CC) $(ALL_CFLAGS) $(CPPFLAGS) -Itests -MMD -MP -o $@ $< $(BUILD)/libmop.a $(ALL_LIBS)
+
+tests: $(TEST_BIN)
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+.PHONY: all tests clean

@@ -1,0 +1,106 @@
+#include "base/arena.h"
+
+#include "base/log.h"
+#include "base/os.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const tier_names[] = {"device", "pinned", "host"};
+static const char *const life_names[] = {"run", "step", "layer", "scratch"};
+
+static err_t find_line(struct ledger *g, const char *room, const char *what, enum tier tier, enum life life, struct ledger_line **out) {
+    for (int i = 0; i < g->lines; i++) {
+        struct ledger_line *l = &g->line[i];
+        if (l->tier == tier && l->life == life && strcmp(l->room, room) == 0 && strcmp(l->what, what) == 0) {
+            *out = l;
+            return OK;
+        }
+    }
+    ENSURE(g->lines < LEDGER_LINES);
+    *out = &g->line[g->lines++];
+    **out = (struct ledger_line){room, what, tier, life, 0, 0};
+    return OK;
+}
+
+err_t ledger_predict(struct ledger *g, const char *room, const char *what, enum tier tier, enum life life, int64_t bytes) {
+    struct ledger_line *l;
+    TRY(find_line(g, room, what, tier, life, &l));
+    l->predicted_bytes += bytes;
+    return OK;
+}
+
+int64_t ledger_predicted(const struct ledger *g, enum tier tier) {
+    int64_t sum = 0;
+    for (int i = 0; i < g->lines; i++)
+        if (g->line[i].tier == tier) sum += g->line[i].predicted_bytes;
+    return sum;
+}
+
+int64_t ledger_held(const struct ledger *g, enum tier tier) {
+    int64_t sum = 0;
+    for (int i = 0; i < g->lines; i++)
+        if (g->line[i].tier == tier) sum += g->line[i].held_bytes;
+    return sum;
+}
+
+static int larger_first(const void *a, const void *b) {
+    int64_t x = ((const struct ledger_line *)a)->held_bytes, y = ((const struct ledger_line *)b)->held_bytes;
+    return (x < y) - (x > y);
+}
+
+void ledger_print(const struct ledger *g, int log_lvl) {
+    struct ledger copy = *g;
+    qsort(copy.line, (size_t)copy.lines, sizeof copy.line[0], larger_first);
+    log_line(log_lvl, "memory held, MiB (predicted), by room, tier and life:");
+    for (int i = 0; i < copy.lines; i++) {
+        const struct ledger_line *l = &copy.line[i];
+        log_line(log_lvl, "  %10.2f (%10.2f)  %-10s %-28s %s %s", (double)l->held_bytes / 1048576.0, (double)l->predicted_bytes / 1048576.0,
+                 l->room, l->what, tier_names[l->tier], life_names[l->life]);
+    }
+}
+
+void arena_init(struct arena *a, enum tier tier, enum life life, struct ledger *ledger) {
+    *a = (struct arena){.tier = tier, .life = life, .ledger = ledger};
+}
+
+err_t arena_reserve(struct arena *a, int64_t bytes) {
+    char what[64];
+    (void)strcpy(what, tier_names[a->tier]);
+    (void)strcat(what, " memory for the life of a ");
+    (void)strcat(what, life_names[a->life]);
+    void *p;
+    err_t err = os_reserve((size_t)bytes, what, &p);
+    if (err == ERR_NOMEM && a->ledger) ledger_print(a->ledger, LOG_ERROR);
+    TRY(err);
+    a->base = p;
+    a->cap = bytes;
+    a->used = a->high = 0;
+    return OK;
+}
+
+void arena_release(struct arena *a) {
+    os_release(a->base, (size_t)a->cap);
+    a->base = NULL;
+    a->cap = a->used = 0;
+}
+
+err_t arena_push(struct arena *a, const char *room, const char *what, int64_t bytes, void **out) {
+    ENSURE(bytes >= 0 && bytes < INT64_MAX / 4);
+    int64_t take = arena_bytes(bytes);
+    if (a->base && a->used + take > a->cap)
+        return FAIL(ERR_BUG, "internal: %s: %s needs %lld bytes, the arena has %lld of %lld left; the dry run counted something else", room, what,
+                    (long long)take, (long long)(a->cap - a->used), (long long)a->cap);
+    if (a->ledger && a->base) {
+        struct ledger_line *l;
+        TRY(find_line(a->ledger, room, what, a->tier, a->life, &l));
+        l->held_bytes += take;
+    }
+    *out = a->base ? a->base + a->used : NULL;
+    a->used += take;
+    if (a->used > a->high) a->high = a->used;
+    return OK;
+}
+
+int64_t arena_mark(const struct arena *a) { return a->used; }
+void arena_pop(struct arena *a, int64_t mark) { a->used = mark; }

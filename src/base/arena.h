@@ -1,0 +1,59 @@
+/* Memory: arenas by life and tier, each reserved once; the ledger says who holds what.
+ *
+ * A room lays its buffers out with arena_push. The same code runs twice: on an arena that is not
+ * reserved (base NULL) it only counts, which is the dry run; on the reserved one it hands out
+ * memory. Each room also has a closed formula above its layout code; formula, dry run and high-water
+ * mark are equal, and tests/plan says so. Nothing is allocated after the first step. */
+#ifndef MOP_BASE_ARENA_H
+#define MOP_BASE_ARENA_H
+
+#include "base/err.h"
+
+enum tier { TIER_DEVICE, TIER_PINNED, TIER_HOST, TIER_COUNT };
+enum life { LIFE_RUN, LIFE_STEP, LIFE_LAYER, LIFE_SCRATCH, LIFE_COUNT };
+enum { ARENA_ALIGN = 64, LEDGER_LINES = 192 };
+
+struct ledger_line {
+    const char *room, *what;           /* static strings */
+    enum tier tier;
+    enum life life;
+    int64_t predicted_bytes;           /* the room's closed formula */
+    int64_t held_bytes;                /* what the layout took */
+};
+
+/* One per rank. Lines of the same room, what, tier and life add up. */
+struct ledger {
+    struct ledger_line line[LEDGER_LINES];
+    int lines;
+};
+
+MUST err_t ledger_predict(struct ledger *g, const char *room, const char *what, enum tier tier, enum life life, int64_t bytes);
+int64_t ledger_predicted(const struct ledger *g, enum tier tier); /* sum over lines */
+int64_t ledger_held(const struct ledger *g, enum tier tier);
+void ledger_print(const struct ledger *g, int log_lvl); /* a table, largest first */
+
+struct arena {
+    unsigned char *base; /* NULL: count only */
+    int64_t cap, used, high;
+    enum tier tier;
+    enum life life;
+    struct ledger *ledger; /* may be NULL */
+};
+
+void arena_init(struct arena *a, enum tier tier, enum life life, struct ledger *ledger);
+MUST err_t arena_reserve(struct arena *a, int64_t bytes); /* then lay out again: used goes back to 0 */
+void arena_release(struct arena *a);
+
+/* `bytes` rounded up to ARENA_ALIGN, zero at first use, borrowed from the arena. In a dry run *out is
+ * NULL. ERR_BUG when a reserved arena is too small: the dry run was of something else. */
+MUST err_t arena_push(struct arena *a, const char *room, const char *what, int64_t bytes, void **out);
+int64_t arena_mark(const struct arena *a);
+void arena_pop(struct arena *a, int64_t mark); /* back to a mark: two layouts may share the same bytes */
+
+/* What a push of `bytes` takes: formulas use it too. */
+static inline int64_t arena_bytes(int64_t bytes) { return (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN; }
+
+/* ARENA(a, "attention", "q", count, &p->q): count elements of *p->q's type. */
+#define ARENA(a, room, what, count, out) arena_push((a), (room), (what), (int64_t)(count) * (int64_t)sizeof **(out), (void **)(out))
+
+#endif

@@ -1,0 +1,63 @@
+/* Options. Each room has a table of options beside the code that reads them; from the tables come
+ * the parser's checks, `mop help`, `mop config` (every value and where it came from) and
+ * docs/options.md. Run files are YAML: nested maps become dotted keys, lists become comma-separated
+ * text. On the command line `key=value` overrides. An unknown key is ERR_USAGE and names the nearest
+ * known one. Local. */
+#ifndef MOP_BASE_OPT_H
+#define MOP_BASE_OPT_H
+
+#include "base/err.h"
+
+enum opt_type {
+    OPT_BOOL,  /* bool:        true|false|yes|no|on|off|1|0 */
+    OPT_INT,   /* int64_t:     decimal, with k, M, G (powers of 1000) or Ki, Mi, Gi behind it; lo..hi */
+    OPT_FLOAT, /* double:      lo..hi */
+    OPT_TEXT,  /* const char*: owned by the option set; NULL where the default is NULL and none was given */
+    OPT_CHOICE /* int:         index into `choices`, "fp32|bf16" */
+};
+
+struct opt {
+    const char *key;     /* "train.lr"; a table ends with key NULL */
+    enum opt_type type;
+    size_t offset;       /* of the field in the room's struct of options */
+    const char *def;     /* as text; NULL: none given (OPT_TEXT only) */
+    const char *choices; /* OPT_CHOICE */
+    double lo, hi;       /* OPT_INT and OPT_FLOAT; both 0: no limits */
+    const char *help;    /* one sentence, units included, no full stop */
+};
+
+/* A room's table and the struct it fills. */
+struct opt_table {
+    const char *room;
+    const struct opt *opts;
+    void *values;
+};
+
+enum { OPT_TABLES = 16 };
+struct opt_set; /* parsed values, their text and their origin */
+
+/* Tables are borrowed and must outlive the set; all fields take their defaults here. New: opt_free. */
+MUST err_t opt_new(const struct opt_table *tables, int count, struct opt_set **out);
+void opt_free(struct opt_set *s);
+
+/* Read a run file; origin is "FILE:LINE". A key given twice in one file is an error. */
+MUST err_t opt_read_yaml(struct opt_set *s, const char *path);
+/* One "key=value" from the command line; origin is "command line". */
+MUST err_t opt_assign(struct opt_set *s, const char *assignment);
+/* Set by the program (a preset, say); origin as given. */
+MUST err_t opt_set_value(struct opt_set *s, const char *key, const char *value, const char *origin);
+
+bool opt_given(const struct opt_set *s, const char *key); /* not the default */
+const char *opt_origin(const struct opt_set *s, const char *key);
+
+/* Print "key = value  # origin" for all, to standard output, as YAML that reads back to the same. */
+void opt_print(const struct opt_set *s);
+
+/* Help of tables as text, and as the Markdown of docs/options.md. */
+void opt_help(const struct opt_table *tables, int count);
+void opt_help_markdown(const struct opt_table *tables, int count);
+
+/* The entry of `names` nearest to `word` by edits (swaps count one), or NULL if none is near. */
+const char *opt_nearest(const char *word, const char *const *names, int count);
+
+#endif

@@ -1,0 +1,61 @@
+/* The operating system, behind fault points: every open, read, write, fsync and rename of the
+ * program passes here, and every error says path and reason. Local. */
+#ifndef MOP_BASE_OS_H
+#define MOP_BASE_OS_H
+
+#include "base/err.h"
+
+enum { OS_PATH_MAX = 4096 };
+
+/* "dir/name" into out; ERR_USAGE if it does not fit. */
+MUST err_t os_join(char out[OS_PATH_MAX], const char *dir, const char *name);
+
+bool os_exists(const char *path);
+bool os_is_dir(const char *path);
+MUST err_t os_mkdirs(const char *path);            /* and its parents; fine if it is there */
+MUST err_t os_remove_tree(const char *path);       /* fine if it is not there; never follows links */
+MUST err_t os_rename(const char *from, const char *to); /* and fsync of the folder that holds `to` */
+MUST err_t os_sync_dir(const char *path);
+MUST err_t os_same_file(const char *a, const char *b, bool *same); /* by device and inode; false if one is missing */
+
+/* Names in a folder, sorted by byte, without "." and "..". Owned by the caller: os_free_list. */
+MUST err_t os_list(const char *dir, char ***names, int64_t *count);
+void os_free_list(char **names, int64_t count);
+
+/* A whole file, at most max_bytes, with a NUL behind it. Owned by the caller: free. */
+MUST err_t os_read_all(const char *path, int64_t max_bytes, char **data, int64_t *bytes);
+
+/* Random access. `path` in the calls is for the messages. */
+MUST err_t os_open_read(const char *path, int *fd, int64_t *bytes);
+MUST err_t os_read_at(int fd, const char *path, void *to, int64_t bytes, int64_t offset); /* all of it or an error */
+void os_close(int fd);
+
+/* A file that appears whole or not at all: written under a temporary name beside its own, then
+ * fsync, rename, fsync of the folder. Zero-initialise or os_write_open before any other call. */
+struct os_writer {
+    int fd;
+    bool open;
+    char path[OS_PATH_MAX], tmp[OS_PATH_MAX];
+    char *buffer; /* small writes gather here */
+    int64_t held, written;
+};
+MUST err_t os_write_open(struct os_writer *w, const char *path);
+MUST err_t os_write(struct os_writer *w, const void *data, int64_t bytes);
+MUST err_t os_write_at(struct os_writer *w, const void *data, int64_t bytes, int64_t offset); /* overwrite what is already written */
+MUST err_t os_write_commit(struct os_writer *w); /* on error the temporary file is gone and `path` is as it was */
+void os_write_abort(struct os_writer *w);        /* fine after a commit or on a writer never opened */
+MUST err_t os_write_all(const char *path, const void *data, int64_t bytes);
+
+/* Append-only log file: opened once, each line written whole. */
+MUST err_t os_append_open(const char *path, int *fd);
+MUST err_t os_append(int fd, const char *path, const void *data, int64_t bytes);
+
+int64_t os_now_ns(void);      /* monotonic */
+int64_t os_rss_bytes(void);   /* resident anonymous memory of the process now */
+int os_cpus(void);            /* this process may run on */
+
+/* Anonymous zeroed memory straight from the system (a fault point: reserve). */
+MUST err_t os_reserve(size_t bytes, const char *what, void **out);
+void os_release(void *p, size_t bytes);
+
+#endif
