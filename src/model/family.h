@@ -5,7 +5,7 @@
 #include "model/params.h"
 
 /* Tables live in models/NAME.c; model/family.c lists them. The fields are the model room's to define. */
-#include "model/family_fields.h"
+
 
 extern const struct family family_olmoe, family_qwen3_moe, family_mixtral;
 

@@ -1,0 +1,122 @@
+/* WHAT    Models and runs on disk: Hugging Face folders in and out, checkpoints, verification.
+ *
+ *         OUT/                     a Hugging Face folder (config.json, model.safetensors or shards with
+ *                                  model.safetensors.index.json, tokenizer and chat-template files), and
+ *         OUT/manifest.json        what it vouches for, written last
+ *         OUT/log.jsonl            the run's log (not vouched for)
+ *         OUT/ckpt/step-00000100/  a checkpoint: again a Hugging Face folder, and
+ *             optim-*.safetensors  master.NAME (where weights are not fp32), exp_avg.NAME, exp_avg_sq.NAME, fp32
+ *             run.safetensors      run state: step, seed, balancing biases ..., as small tensors, and __metadata__
+ *             manifest.json        files, tensors, dtypes, shapes, XXH3-128 of every tensor and of every file; written last
+ *
+ * MEMORY  One buffer of CKPT_BUFFER bytes: tensors stream through it. Never a second copy of the model.
+ * INVARIANTS
+ *         I1 A checkpoint is complete or it is not there: it is built as step-N.part, every file fsynced, manifest.json
+ *            written last, then the folder is renamed and its parent fsynced.
+ *         I2 Older checkpoints are removed only after a newer one is complete (renamed to .part first, so a kill while
+ *            removing leaves nothing that looks complete).
+ *         I3 Every byte of every vouched file is covered by a checksum; verify finds any flipped, missing or surplus one.
+ * SEE     docs/formats/checkpoint.md, docs/formats/manifest.md
+ * All calls: local (one rank writes; sharded writing comes with ranks). */
+#ifndef MOP_CKPT_CKPT_H
+#define MOP_CKPT_CKPT_H
+
+#include "model/params.h"
+#include "tensor/dtype.h"
+
+enum { CKPT_BUFFER = 8 << 20, CKPT_NAME_MAX = 256 };
+
+/* ---- reading a set of safetensors: one file, a Hugging Face folder, or a checkpoint's optimizer files ---- */
+
+struct tensor_info {
+    char name[CKPT_NAME_MAX];
+    enum dtype dtype;
+    int ndim;
+    int64_t shape[8];
+    int64_t count;           /* elements */
+    int file;                /* index into the reader's files */
+    int64_t offset, bytes;   /* in that file, absolute */
+};
+struct st_reader; /* open files and the tensors in them, sorted by name */
+
+/* One .safetensors file. Every malformed header, offset or size is ERR_FORMAT that names file and tensor. New: st_close. */
+MUST err_t st_open_file(const char *path, struct st_reader **out);
+/* The weights of a Hugging Face folder: model.safetensors, or what model.safetensors.index.json names. */
+MUST err_t st_open_folder(const char *dir, struct st_reader **out);
+void st_close(struct st_reader *r);
+
+int64_t st_count(const struct st_reader *r);
+const struct tensor_info *st_at(const struct st_reader *r, int64_t i);
+const struct tensor_info *st_find(const struct st_reader *r, const char *name); /* or NULL */
+const char *st_path(const struct st_reader *r, const struct tensor_info *t);    /* of its file, for messages */
+/* __metadata__ of the first file: value of key, or NULL. */
+const char *st_metadata(const struct st_reader *r, const char *key);
+
+/* Elements [from, from+n) of t: raw in the file's dtype; or as fp32 (F32, BF16, F16, F64 files). */
+MUST err_t st_read(const struct st_reader *r, const struct tensor_info *t, int64_t from, int64_t n, void *out);
+MUST err_t st_read_f32(const struct st_reader *r, const struct tensor_info *t, int64_t from, int64_t n, float *out);
+
+/* Hold the reader against a model: every tensor of the model there once, with its shape and a weight dtype, and
+ * none besides. ERR_FORMAT names file and tensor. (Buffers that transformers ignores on load, such as
+ * rotary_emb.inv_freq, are let pass.) */
+MUST err_t st_check_model(const struct st_reader *r, const struct params *p);
+
+/* ---- writing safetensors ---- */
+
+struct st_out {              /* one tensor to be written */
+    char name[CKPT_NAME_MAX];
+    enum dtype dtype;
+    int ndim;
+    int64_t shape[8];
+};
+/* Where the values come from: elements [from, from+n) of tensor i, in its dtype, into out. */
+typedef err_t (*st_source)(void *ctx, int64_t i, int64_t from, int64_t n, void *out);
+
+/* Write tensors as one file, in the order given; metadata is a flat list key, value, key, value, NULL, or NULL.
+ * If `sums` is not NULL it takes one XXH3-128 per tensor (16 bytes each, canonical), and file_sum that of the file. */
+MUST err_t st_write_file(const char *path, const struct st_out *list, int64_t count, const char *const *metadata, st_source source, void *ctx,
+                         unsigned char (*sums)[16], unsigned char file_sum[16]);
+
+/* ---- Hugging Face folders and checkpoints ---- */
+
+/* What the training side hands over. A value source gives fp32 elements [from, from+n) of the flat store's tensor p. */
+enum ckpt_part { CKPT_WEIGHT, CKPT_EXP_AVG, CKPT_EXP_AVG_SQ };
+struct ckpt_run {
+    const struct params *params;
+    const enum dtype *file_dtype;   /* [params->count]: of the weights in the Hugging Face folder */
+    err_t (*read)(void *ctx, enum ckpt_part part, const struct param *p, int64_t from, int64_t n, float *out);
+    void *ctx;
+    const char *config_json;        /* text of config.json, written as it is */
+    const char *copy_from;          /* folder whose tokenizer, chat-template and generation files are kept; or NULL */
+    const char *tokenizer;          /* a tokenizer.json to put there where copy_from has none; or NULL */
+    const struct st_out *state;     /* run state: small tensors */
+    int64_t state_count;
+    const void *const *state_data;  /* [state_count], borrowed */
+    const char *const *state_metadata; /* key, value, ..., NULL */
+};
+
+/* Hugging Face folder into `dir` (made if it is not there; other files in it are left alone), manifest last. An F16
+ * file whose value does not fit is ERR_FAILED that names the tensor. */
+MUST err_t ckpt_save_model(const char *dir, const struct ckpt_run *run);
+/* dir/ckpt/step-N, whole or not at all; then only the newest `keep` complete ones stay (0: all). */
+MUST err_t ckpt_save(const char *out, int64_t step, int64_t keep, const struct ckpt_run *run);
+/* Step of the newest complete checkpoint under out, or -1. Unfinished ones (.part) are removed. */
+MUST err_t ckpt_newest(const char *out, int64_t *step);
+/* Open a checkpoint's three sets; checks the manifest's sizes and, while reading, that all is there. */
+struct ckpt_in { struct st_reader *model, *optim, *run; char dir[4096]; };
+MUST err_t ckpt_open(const char *out, int64_t step, struct ckpt_in *in);
+void ckpt_close(struct ckpt_in *in);
+/* Element values as written: CKPT_WEIGHT gives the fp32 master. */
+MUST err_t ckpt_read(const struct ckpt_in *in, enum ckpt_part part, const struct param *p, int64_t from, int64_t n, float *out);
+
+/* `mop verify DIR`: the folder's final weights and every checkpoint in it against their manifests, all sums computed
+ * anew. Prints one line per problem to standard output (file, tensor, what), and ERR_FAILED if there is any.
+ * ERR_FORMAT where there is nothing to verify. */
+MUST err_t ckpt_verify(const char *dir, int64_t *files, int64_t *tensors);
+
+/* Options of the room: ckpt.every, ckpt.keep. */
+struct ckpt_opts { int64_t every, keep; };
+struct opt;
+extern const struct opt ckpt_opt_list[];
+
+#endif

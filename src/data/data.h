@@ -1,0 +1,90 @@
+/* WHAT    From token files to batches. A token file (docs/formats/tokens.md) is a checksummed list of 32-bit ids with
+ *         documents' borders (and, for fine-tuning, which tokens count in the loss). A packing lays documents into
+ *         sequences of S tokens; the loader's batch is a pure function of (seed, step), so that a resumed run, and any
+ *         number of ranks, sees the same.
+ * INVARIANTS
+ *         I1 batch(step) depends on the files, the options and the seed only.
+ *         I2 every sequence of an epoch comes once per epoch; each epoch has an order of its own.
+ *         I3 targets are shifted before anything is cut: a sequence's last target is the next token of its document
+ *            wherever that document goes on in the file; the last token of a document has no target (-100).
+ * Local. */
+#ifndef MOP_DATA_DATA_H
+#define MOP_DATA_DATA_H
+
+#include "base/err.h"
+
+enum { DATA_NO_TARGET = -100 };
+
+/* ---- token files ---- */
+struct tok_writer;
+struct tok_file; /* mapped read-only */
+
+/* `vocab`: ids must be below it. fingerprint: the tokenizer's, 0 if unknown. Written under a temporary name. */
+MUST err_t tok_write_open(const char *path, int64_t vocab, uint64_t fingerprint, struct tok_writer **out);
+/* One document; mask (count bytes, 1: this token is a target that counts) or NULL: all count. */
+MUST err_t tok_write_doc(struct tok_writer *w, const int32_t *ids, const uint8_t *mask, int64_t count);
+MUST err_t tok_write_commit(struct tok_writer *w); /* frees w, also on error */
+void tok_write_abort(struct tok_writer *w);
+
+/* Opening checks header, sizes, borders; check_sums also reads all of it against the checksums. */
+MUST err_t tok_open(const char *path, bool check_sums, struct tok_file **out);
+void tok_close(struct tok_file *f);
+int64_t tok_tokens(const struct tok_file *f);
+int64_t tok_docs(const struct tok_file *f);
+int64_t tok_vocab(const struct tok_file *f);
+uint64_t tok_fingerprint(const struct tok_file *f);
+const int32_t *tok_doc(const struct tok_file *f, int64_t doc, int64_t *count); /* borrowed */
+const uint8_t *tok_mask(const struct tok_file *f, int64_t doc);                /* borrowed; NULL: all count */
+
+/* ---- packing and batches ---- */
+enum { DATA_PACK_DOCUMENT, DATA_PACK_ACROSS }; /* attention and positions confined to each document, or running across them */
+struct data_opts {
+    const char *train, *valid; /* token files, comma-separated */
+    int64_t seq;               /* S */
+    int pack;
+    double valid_fraction;     /* without data.valid: the share of documents held out, by a hash of the document's number and the seed */
+};
+struct opt;
+extern const struct opt data_opt_list[];
+
+struct batch {                 /* rows x S, row-major; memory is the caller's, laid out in its arena */
+    int32_t *ids;              /* token ids; padding holds 0 */
+    int32_t *targets;          /* next token, or DATA_NO_TARGET */
+    int32_t *positions;        /* restart with each document (pack=document), or 0..S-1 */
+    int32_t *doc_start;        /* index inside the ROW of the first token that this one may attend to; -1: padding */
+};
+
+enum data_split { DATA_TRAIN, DATA_VALID };
+struct loader;                 /* a split of a set of token files, packed into sequences */
+/* comma: list of files. vocab: the model's; a file with a larger id is ERR_FORMAT. Reads what it needs to index, holds
+ * no copy of the tokens. pad_id: -1 leaves 0. New: loader_close. */
+MUST err_t loader_open(const struct data_opts *o, enum data_split split, int64_t vocab, uint64_t seed, struct loader **out);
+void loader_close(struct loader *l);
+int64_t loader_sequences(const struct loader *l); /* in one epoch */
+int64_t loader_targets(const struct loader *l);   /* in one epoch */
+int64_t loader_tokens(const struct loader *l);
+/* Sequences [first, first+rows) of the training step `step` (from 0) whose batch has `batch` sequences: any rank or
+ * micro-batch asks for its part. No allocation. */
+MUST err_t loader_batch(const struct loader *l, int64_t step, int64_t batch, int64_t first, int64_t rows, const struct batch *out);
+/* Number of targets in the whole batch of a step, over all ranks and micro-batches. */
+MUST err_t loader_step_targets(const struct loader *l, int64_t step, int64_t batch, int64_t *targets);
+/* Sequences [first, first+rows) of the split in file order (validation, evaluation); rows beyond the end are padding. */
+MUST err_t loader_rows(const struct loader *l, int64_t first, int64_t rows, const struct batch *out);
+/* Identity of data and packing: a resumed run must have the same. */
+uint64_t loader_fingerprint(const struct loader *l);
+/* Entropy in nats of the unigram distribution of the split's targets: the loss of knowing only frequencies. */
+MUST err_t loader_unigram_entropy(const struct loader *l, double *nats);
+
+/* ---- text in ---- */
+struct corpus; /* a stream of documents out of text files (each a document), folders of them (recursively, sorted), JSONL {"text"} and {"prompt","completion"} */
+struct corpus_doc { const char *text; int64_t bytes; const char *completion; int64_t completion_bytes; }; /* completion NULL for plain text */
+enum { CORPUS_UTF8_STRICT, CORPUS_UTF8_REPLACE };
+MUST err_t corpus_open(const char *paths, int invalid_utf8, struct corpus **out); /* comma-separated */
+void corpus_close(struct corpus *c);
+/* The next document, borrowed until the next call; *got false at the end. Invalid UTF-8: ERR_FORMAT with file and byte. {"messages"}: refused by name. */
+MUST err_t corpus_next(struct corpus *c, struct corpus_doc *doc, bool *got);
+int64_t corpus_bytes_read(const struct corpus *c);
+int64_t corpus_bytes_total(const struct corpus *c);
+const char *corpus_where(const struct corpus *c); /* "FILE:LINE" or "FILE" of the document just given */
+
+#endif
