@@ -116,7 +116,6 @@ MUST err_t ckpt_verify(const char *dir, int64_t *files, int64_t *tensors);
 
 /* Options of the room: ckpt.every, ckpt.keep. */
 struct ckpt_opts { int64_t every, keep; };
-struct opt;
 extern const struct opt ckpt_opt_list[];
 
 #endif

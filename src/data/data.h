@@ -12,6 +12,7 @@
 #define MOP_DATA_DATA_H
 
 #include "base/err.h"
+#include "base/opt.h"
 
 enum { DATA_NO_TARGET = -100 };
 
@@ -44,7 +45,6 @@ struct data_opts {
     int pack;
     double valid_fraction;     /* without data.valid: the share of documents held out, by a hash of the document's number and the seed */
 };
-struct opt;
 extern const struct opt data_opt_list[];
 
 struct batch {                 /* rows x S, row-major; memory is the caller's, laid out in its arena */

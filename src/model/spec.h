@@ -4,6 +4,7 @@
 #define MOP_MODEL_SPEC_H
 
 #include "base/err.h"
+#include "base/opt.h"
 
 #include <stddef.h>
 
@@ -77,7 +78,6 @@ struct model_opts {
     bool tied;
     double rope_theta, aux_coef;
 };
-struct opt;
 extern const struct opt model_opt_list[];
 
 /* The spec that init=random with keys describes; ERR_USAGE names the option. */
