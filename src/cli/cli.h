@@ -1,0 +1,36 @@
+/* WHAT    The program's commands. Each is `err_t cmd_NAME(int argc, char **argv)`, argv[0] being the command's name and
+ *         the rest its words; main turns what it returns into the exit code (0 done, 1 failed, 2 usage) and prints the
+ *         error. A command writes its result to standard output with stdio and leaves closing it, and finding out
+ *         that the disk is full, to main. Local. */
+#ifndef MOP_CLI_CLI_H
+#define MOP_CLI_CLI_H
+
+#include "base/err.h"
+#include "base/opt.h"
+
+struct cli_command {
+    const char *name;    /* a table ends with name NULL */
+    const char *summary; /* one line, no full stop */
+    const char *usage;   /* the words behind `mop NAME`; lines of detail may follow */
+    err_t (*run)(int argc, char **argv);
+};
+extern const struct cli_command cli_commands[]; /* commands.c */
+
+err_t cmd_train(int argc, char **argv);
+err_t cmd_eval(int argc, char **argv);
+err_t cmd_generate(int argc, char **argv);
+err_t cmd_tokenize(int argc, char **argv);
+err_t cmd_tokenizer_train(int argc, char **argv);
+err_t cmd_parity(int argc, char **argv);
+err_t cmd_verify(int argc, char **argv);
+err_t cmd_config(int argc, char **argv);
+err_t cmd_help(int argc, char **argv);
+
+/* Read a command's words (argv[1] and on) into a set: run files (words that end in .yaml or .yml, or name a file) first,
+ * then every key=value, each kind in its order. Any other word is ERR_USAGE. */
+MUST err_t cli_options(int argc, char **argv, struct opt_set *s);
+
+/* Help of one command, or of all where name is NULL, to standard output. ERR_USAGE names the nearest command. */
+MUST err_t cli_help(const char *name);
+
+#endif
