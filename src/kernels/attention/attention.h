@@ -1,0 +1,36 @@
+/* Exact causal attention, grouped queries, tiled with online softmax; never (S, S).
+ * Token i attends to keys [start[i], i]; start is non-decreasing, so documents and sequences of a
+ * batch are blocks on the diagonal and other tiles are skipped. Padding: start[i] = i.
+ *   o_i = sum_j softmax_j(scale * q_i.k_j) v_j,   lse_i = log sum_j exp(scale * q_i.k_j)
+ * Query head h uses KV head (q_head0 + h)/group - kv_head0 (a rank may hold a slice of the heads).
+ * Scores, softmax and sums in fp32; a row never depends on the rows beside it. Local. */
+#ifndef MOP_KERNELS_ATTENTION_H
+#define MOP_KERNELS_ATTENTION_H
+
+#include "base/pool.h"
+#include "tensor/dtype.h"
+
+enum { ATTENTION_DIM_MAX = 256 };
+
+struct attention_args {
+    enum dtype act;
+    int64_t tokens;
+    int heads, kv_heads, head_dim;   /* held here */
+    int q_head0, kv_head0, group;    /* group = query heads per KV head of the model */
+    float scale;
+    const void *q, *k, *v;           /* (tokens, heads | kv_heads, head_dim), rows *_stride apart */
+    int64_t q_stride, kv_stride;     /* k and v have one stride */
+    const int32_t *start;            /* (tokens) */
+    void *o;                         /* (tokens, heads, head_dim), rows o_stride apart */
+    int64_t o_stride;
+    float *lse;                      /* (heads, tokens) */
+};
+
+struct attention_backward_args {
+    struct attention_args fwd;       /* as the forward was called; o and lse are read */
+    const void *dout;                /* (tokens, heads, head_dim), rows o_stride apart */
+    float *delta;                    /* (heads, tokens) work: sum over dims of dout*o */
+    void *dq, *dk, *dv;              /* overwritten; strides q_stride and kv_stride */
+};
+
+#endif
