@@ -19,7 +19,7 @@ struct attention_args {
     int q_head0, kv_head0, group;    /* group = query heads per KV head of the model */
     float scale;
     const void *q, *k, *v;           /* (tokens, heads | kv_heads, head_dim), rows *_stride apart */
-    int64_t q_stride, kv_stride;     /* k and v have one stride */
+    int64_t q_stride, k_stride, v_stride;
     const int32_t *start;            /* (tokens) */
     void *o;                         /* (tokens, heads, head_dim), rows o_stride apart */
     int64_t o_stride;
@@ -30,7 +30,7 @@ struct attention_backward_args {
     struct attention_args fwd;       /* as the forward was called; o and lse are read */
     const void *dout;                /* (tokens, heads, head_dim), rows o_stride apart */
     float *delta;                    /* (heads, tokens) work: sum over dims of dout*o */
-    void *dq, *dk, *dv;              /* overwritten; strides q_stride and kv_stride */
+    void *dq, *dk, *dv;              /* overwritten; strides q_stride, k_stride and v_stride */
 };
 
 #endif
