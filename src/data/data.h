@@ -6,7 +6,13 @@
  *         I1 batch(step) depends on the files, the options and the seed only.
  *         I2 every sequence of an epoch comes once per epoch; each epoch has an order of its own.
  *         I3 targets are shifted before anything is cut: a sequence's last target is the next token of its document
- *            wherever that document goes on in the file; the last token of a document has no target (-100).
+ *            wherever that document goes on in the file; the last token of a document has no target (-100). With
+ *            pack=across the documents of a split are one stream, and only the stream's last token has none.
+ *         I4 every sequence has at least one target: a stretch of S tokens without any is left out.
+ * PACKING Documents in file order are laid end to end and cut every S tokens; the last sequence is padded. A document
+ *         that is cut goes on in the next sequence as if it began there (position 0, nothing before it to attend to).
+ *         Fine-tuning files (with a mask) are packed by whole samples, in order, each sequence as full as the next
+ *         sample allows, padded at its end; pack=across and a mix with plain files are refused.
  * Local. */
 #ifndef MOP_DATA_DATA_H
 #define MOP_DATA_DATA_H
@@ -20,14 +26,16 @@ enum { DATA_NO_TARGET = -100 };
 struct tok_writer;
 struct tok_file; /* mapped read-only */
 
-/* `vocab`: ids must be below it. fingerprint: the tokenizer's, 0 if unknown. Written under a temporary name. */
+/* `vocab`: ids must be below it. fingerprint: the tokenizer's, 0 if unknown. Written under a temporary name; in memory
+ * are 8 bytes a document and, where there are masks, a bit a token. */
 MUST err_t tok_write_open(const char *path, int64_t vocab, uint64_t fingerprint, struct tok_writer **out);
 /* One document; mask (count bytes, 1: this token is a target that counts) or NULL: all count. */
 MUST err_t tok_write_doc(struct tok_writer *w, const int32_t *ids, const uint8_t *mask, int64_t count);
 MUST err_t tok_write_commit(struct tok_writer *w); /* frees w, also on error */
 void tok_write_abort(struct tok_writer *w);
 
-/* Opening checks header, sizes, borders; check_sums also reads all of it against the checksums. */
+/* Opening checks header, sizes and borders; check_sums also reads all of it against the checksums and every id against
+ * the vocabulary. */
 MUST err_t tok_open(const char *path, bool check_sums, struct tok_file **out);
 void tok_close(struct tok_file *f);
 int64_t tok_tokens(const struct tok_file *f);
@@ -39,11 +47,14 @@ const uint8_t *tok_mask(const struct tok_file *f, int64_t doc);                /
 
 /* ---- packing and batches ---- */
 enum { DATA_PACK_DOCUMENT, DATA_PACK_ACROSS }; /* attention and positions confined to each document, or running across them */
+enum { DATA_LONG_ERROR, DATA_LONG_TRUNCATE };
 struct data_opts {
     const char *train, *valid; /* token files, comma-separated */
     int64_t seq;               /* S */
     int pack;
     double valid_fraction;     /* without data.valid: the share of documents held out, by a hash of the document's number and the seed */
+    int long_samples;          /* DATA_LONG_*: what to do with a fine-tuning sample of more than S tokens */
+    bool verify;               /* loader_open reads the files against their checksums first */
 };
 extern const struct opt data_opt_list[];
 
@@ -56,8 +67,8 @@ struct batch {                 /* rows x S, row-major; memory is the caller's, l
 
 enum data_split { DATA_TRAIN, DATA_VALID };
 struct loader;                 /* a split of a set of token files, packed into sequences */
-/* comma: list of files. vocab: the model's; a file with a larger id is ERR_FORMAT. Reads what it needs to index, holds
- * no copy of the tokens. pad_id: -1 leaves 0. New: loader_close. */
+/* vocab: the model's; an id that is not below it is ERR_FORMAT with file and document. Reads what it needs to index (24
+ * bytes a sequence are kept), holds no copy of the tokens. A split without a target is an error. New: loader_close. */
 MUST err_t loader_open(const struct data_opts *o, enum data_split split, int64_t vocab, uint64_t seed, struct loader **out);
 void loader_close(struct loader *l);
 int64_t loader_sequences(const struct loader *l); /* in one epoch */
@@ -76,7 +87,10 @@ uint64_t loader_fingerprint(const struct loader *l);
 MUST err_t loader_unigram_entropy(const struct loader *l, double *nats);
 
 /* ---- text in ---- */
-struct corpus; /* a stream of documents out of text files (each a document), folders of them (recursively, sorted), JSONL {"text"} and {"prompt","completion"} */
+/* A stream of documents out of text files (each a document), *.jsonl files with {"text"} or {"prompt", "completion"} a
+ * line, and folders of these: recursive, sorted by name, taking *.txt *.text *.md *.rst *.pod *.jsonl and saying what
+ * was passed over. Compressed files are refused by name. */
+struct corpus;
 struct corpus_doc { const char *text; int64_t bytes; const char *completion; int64_t completion_bytes; }; /* completion NULL for plain text */
 enum { CORPUS_UTF8_STRICT, CORPUS_UTF8_REPLACE };
 MUST err_t corpus_open(const char *paths, int invalid_utf8, struct corpus **out); /* comma-separated */
@@ -86,5 +100,15 @@ MUST err_t corpus_next(struct corpus *c, struct corpus_doc *doc, bool *got);
 int64_t corpus_bytes_read(const struct corpus *c);
 int64_t corpus_bytes_total(const struct corpus *c);
 const char *corpus_where(const struct corpus *c); /* "FILE:LINE" or "FILE" of the document just given */
+
+/* One JSON object per line, streamed: memory is that of the longest line. Empty lines are passed over. Errors are
+ * ERR_FORMAT with FILE:LINE. */
+struct jsonl;
+struct json_t; /* jansson's */
+MUST err_t jsonl_open(const char *path, int invalid_utf8, struct jsonl **out);
+void jsonl_close(struct jsonl *j);
+MUST err_t jsonl_next(struct jsonl *j, const struct json_t **record, bool *got); /* borrowed until the next call; *got false at the end */
+const char *jsonl_where(const struct jsonl *j);                                 /* "FILE:LINE" of that record */
+int64_t jsonl_bytes_read(const struct jsonl *j);
 
 #endif
