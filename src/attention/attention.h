@@ -1,0 +1,55 @@
+/* WHAT    The attention half of a layer without its norm and residual: projections, biases, QK norms, clamp, RoPE, exact
+ *         causal attention confined to documents, output projection. Input h = norm(x), output written, not added.
+ * MATH    qkv = h Wqkv^T + b;  q, k = rope(clamp(norm(q, k)));  v = clamp(v);  o = attention(q, k, v);  y = o Wo^T + bo
+ * MEMORY  T tokens, b bytes of act, q = Hq*hd, kv = Hkv*hd, sets = layers where kept, else 1:
+ *           per set   T*(q+2kv)*b projections, T*rot*b after norms and RoPE where they must be kept apart
+ *                     (rot = q+kv with QK norms, q+2kv with clamp, else 0), T*q*b output, 4*T*Hq log-sum-exp,
+ *                     8*T*norms of 1/rms
+ *           backward  T*q*b dO, T*(q+2kv)*b, T*rot*b, 4*T*Hq delta
+ *           run       4*S*hd of cos and sin
+ * TRAFFIC none on one rank; Ulysses (mop.md 3.2) enters between RoPE and attention.
+ * INVARIANTS
+ *         I1 Recomputation gives the same bits: it is the same code on the same input.
+ * SEE     mop.md 3.2; families.md */
+#ifndef MOP_ATTENTION_ATTENTION_H
+#define MOP_ATTENTION_ATTENTION_H
+
+#include "kernels/exec.h"
+#include "model/store.h"
+
+struct attention_saved {
+    void *qkv;             /* (T, q+2kv) act: projections with bias; without rot also turned in place */
+    void *rot;             /* (T, rot) act or NULL */
+    float *rstd_q, *rstd_k; /* (T, Hq | Hkv, or 1) or NULL */
+    void *o;               /* (T, q) act */
+    float *lse;            /* (Hq, T) */
+};
+
+struct attention {
+    const struct exec *ex;
+    const struct store *store;
+    struct shape shape;
+    struct attention_saved *saved; /* [slots] */
+    float *cos, *sin;              /* (S, hd/2) */
+    void *dout, *dqkv, *drot;      /* scratch, backward */
+    float *delta;
+    int64_t q_width, kv_width, rot_width;
+};
+
+/* What one call needs to know of the batch. */
+struct attention_batch {
+    const int32_t *positions; /* (T) below max_positions given to the layout */
+    const int32_t *start;     /* (T) absolute in the micro-batch */
+};
+
+/* Predict by the formula above; lay out (twice: dry, then real). `positions`: how many have a cos and sin. Local. */
+MUST err_t attention_bytes(const struct shape *h, int64_t positions, struct ledger *out);
+MUST err_t attention_layout(struct attention *a, const struct exec *ex, const struct store *store, const struct shape *h,
+                            int64_t positions, struct arenas *m);
+
+/* y (T, H) = attention half of `layer` of h (T, H). With `again` (recomputation) y is not written and may be NULL. Local. */
+MUST err_t attention_forward(struct attention *a, int layer, int slot, const struct attention_batch *in, const void *h, void *y, bool again);
+/* dh (T, H) from dy (T, H); weight gradients added to the store. Local. */
+MUST err_t attention_backward(struct attention *a, int layer, int slot, const struct attention_batch *in, const void *h, const void *dy, void *dh);
+
+#endif

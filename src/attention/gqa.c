@@ -1,0 +1,173 @@
+#include "attention/attention.h"
+
+#include <string.h>
+
+/* Views of q, k and v inside the buffers of a set, as attention reads them. */
+struct views { char *q, *k, *v; int64_t q_stride, k_stride, v_stride; };
+
+static struct views view(const struct attention *a, void *qkv, void *rot) {
+    const int64_t b = dtype_bytes(a->shape.act), q = a->q_width, kv = a->kv_width, all = q + 2 * kv;
+    char *raw = qkv, *turned = rot;
+    if (a->rot_width == 0) return (struct views){raw, raw + q * b, raw + (q + kv) * b, all, all, all};
+    if (a->rot_width == all) return (struct views){turned, turned + q * b, turned + (q + kv) * b, all, all, all};
+    return (struct views){turned, turned + q * b, raw + (q + kv) * b, a->rot_width, a->rot_width, all};
+}
+
+static void copy_rows(int64_t rows, int64_t bytes, const char *from, int64_t from_bytes, char *to, int64_t to_bytes) {
+    for (int64_t r = 0; r < rows; r++) memcpy(to + r * to_bytes, from + r * from_bytes, (size_t)bytes);
+}
+
+/* q or k from the raw projections to where RoPE and attention take them: norm, then clamp. */
+static err_t shape_heads(struct attention *a, int layer, enum param_kind kind, const void *x, int64_t x_stride, void *y, int64_t y_stride, int heads,
+                         float *rstd) {
+    const struct spec *s = a->shape.spec;
+    const int64_t width = (int64_t)heads * s->head_dim, b = dtype_bytes(a->shape.act);
+    if (s->qk_norm == QK_NORM_NONE) {
+        copy_rows(a->shape.tokens, width * b, x, x_stride * b, y, y_stride * b);
+    } else {
+        const struct param *p;
+        TRY(store_find(a->store, kind, layer, -1, &p));
+        const bool each = s->qk_norm == QK_NORM_HEAD;
+        RUN(a->ex, norm_forward, norm_args, .act = a->shape.act, .rows = a->shape.tokens, .heads = each ? heads : 1,
+            .width = each ? s->head_dim : width, .x = x, .x_stride = x_stride, .w = store_weight(a->store, p), .eps = s->norm_eps, .y = y,
+            .y_stride = y_stride, .rstd = rstd);
+    }
+    return OK;
+}
+
+static void clamp(struct attention *a, void *y, int64_t width, int64_t stride) {
+    if (a->shape.spec->clip_qkv > 0)
+        RUN(a->ex, clamp_forward, clamp_args, .act = a->shape.act, .rows = a->shape.tokens, .width = width, .stride = stride, .y = y,
+            .limit = (float)a->shape.spec->clip_qkv);
+}
+
+static void turn(struct attention *a, const struct attention_batch *in, void *x, int64_t stride, int heads, bool backward) {
+    RUN(a->ex, rope, rope_args, .act = a->shape.act, .rows = a->shape.tokens, .heads = heads, .dim = a->shape.spec->head_dim, .x = x,
+        .x_stride = stride, .positions = in->positions, .cos = a->cos, .sin = a->sin, .backward = backward);
+}
+
+static err_t project_bias(struct attention *a, enum param_kind kind, int layer, void *x, int64_t width, int64_t stride) {
+    const struct param *p;
+    TRY(store_find(a->store, kind, layer, -1, &p));
+    RUN(a->ex, bias_forward, bias_args, .act = a->shape.act, .rows = a->shape.tokens, .width = width, .stride = stride, .x = x,
+        .bias = store_weight(a->store, p));
+    return OK;
+}
+
+static err_t bias_gradient(struct attention *a, enum param_kind kind, int layer, const void *dx, int64_t width, int64_t stride) {
+    const struct param *p;
+    TRY(store_find(a->store, kind, layer, -1, &p));
+    RUN(a->ex, bias_backward, bias_args, .act = a->shape.act, .rows = a->shape.tokens, .width = width, .stride = stride, .x = (void *)(uintptr_t)dx,
+        .db_acc = store_grad(a->store, p));
+    return OK;
+}
+
+static struct attention_args attend(const struct attention *a, const struct attention_saved *v, const struct views *w, const struct attention_batch *in) {
+    const struct spec *s = a->shape.spec;
+    return (struct attention_args){.act = a->shape.act, .tokens = a->shape.tokens, .heads = s->heads, .kv_heads = s->kv_heads,
+                                   .head_dim = s->head_dim, .group = s->heads / s->kv_heads, .scale = (float)(1.0 / __builtin_sqrt(s->head_dim)),
+                                   .q = w->q, .k = w->k, .v = w->v, .q_stride = w->q_stride, .k_stride = w->k_stride, .v_stride = w->v_stride,
+                                   .start = in->start, .o = v->o, .o_stride = a->q_width, .lse = v->lse};
+}
+
+err_t attention_forward(struct attention *a, int layer, int slot, const struct attention_batch *in, const void *h, void *y, bool again) {
+    const struct spec *s = a->shape.spec;
+    const enum dtype act = a->shape.act;
+    const int64_t t = a->shape.tokens, b = dtype_bytes(act), q = a->q_width, kv = a->kv_width, all = q + 2 * kv;
+    struct attention_saved *v = &a->saved[slot];
+    const struct param *wq, *wo;
+    TRY(store_find(a->store, PARAM_Q, layer, -1, &wq));
+    TRY(store_find(a->store, PARAM_O, layer, -1, &wo));
+    /* q, k and v weights lie back to back: one product */
+    RUN(a->ex, matmul, matmul_args, .kind = MATMUL_NT, .groups = 1, .rows = t, .n = all, .k = s->hidden, .a = h, .lda = s->hidden,
+        .b = store_weight(a->store, wq), .ldb = s->hidden, .c = v->qkv, .ldc = all, .a_dtype = act, .b_dtype = act, .c_dtype = act);
+    char *raw = v->qkv;
+    if (s->attention_bias) {
+        TRY(project_bias(a, PARAM_Q_BIAS, layer, raw, q, all));
+        TRY(project_bias(a, PARAM_K_BIAS, layer, raw + q * b, kv, all));
+        TRY(project_bias(a, PARAM_V_BIAS, layer, raw + (q + kv) * b, kv, all));
+    }
+    const struct views w = view(a, v->qkv, v->rot);
+    if (a->rot_width) {
+        TRY(shape_heads(a, layer, PARAM_Q_NORM, raw, all, w.q, w.q_stride, s->heads, v->rstd_q));
+        TRY(shape_heads(a, layer, PARAM_K_NORM, raw + q * b, all, w.k, w.k_stride, s->kv_heads, v->rstd_k));
+        clamp(a, w.q, q, w.q_stride);
+        clamp(a, w.k, kv, w.k_stride);
+        if (s->clip_qkv > 0) {
+            copy_rows(t, kv * b, raw + (q + kv) * b, all * b, w.v, w.v_stride * b);
+            clamp(a, w.v, kv, w.v_stride);
+        }
+    }
+    turn(a, in, w.q, w.q_stride, s->heads, false);
+    turn(a, in, w.k, w.k_stride, s->kv_heads, false);
+    const struct attention_args args = attend(a, v, &w, in);
+    a->ex->kernels.attention_forward(a->ex->pool, &args);
+    if (again) return OK;
+    RUN(a->ex, matmul, matmul_args, .kind = MATMUL_NT, .groups = 1, .rows = t, .n = s->hidden, .k = q, .a = v->o, .lda = q,
+        .b = store_weight(a->store, wo), .ldb = q, .c = y, .ldc = s->hidden, .a_dtype = act, .b_dtype = act, .c_dtype = act);
+    if (s->attention_bias) TRY(project_bias(a, PARAM_O_BIAS, layer, y, s->hidden, s->hidden));
+    return OK;
+}
+
+/* Gradient of shape_heads: from dy (as attention gave it, RoPE undone) to dx in the raw layout. */
+static err_t shape_heads_backward(struct attention *a, int layer, enum param_kind kind, const void *x, int64_t x_stride, void *dy, int64_t dy_stride,
+                                  void *dx, int heads, const float *rstd, void *work) {
+    const struct spec *s = a->shape.spec;
+    const int64_t width = (int64_t)heads * s->head_dim, b = dtype_bytes(a->shape.act);
+    if (s->clip_qkv > 0) { /* the clamp's input is the norm's output: made again */
+        TRY(shape_heads(a, layer, kind, x, x_stride, work, width, heads, NULL));
+        RUN(a->ex, clamp_backward, clamp_args, .act = a->shape.act, .rows = a->shape.tokens, .width = width, .stride = dy_stride, .x = work,
+            .x_stride = width, .y = dy, .limit = (float)s->clip_qkv);
+    }
+    if (s->qk_norm == QK_NORM_NONE) {
+        copy_rows(a->shape.tokens, width * b, dy, dy_stride * b, dx, x_stride * b);
+        return OK;
+    }
+    const struct param *p;
+    TRY(store_find(a->store, kind, layer, -1, &p));
+    const bool each = s->qk_norm == QK_NORM_HEAD;
+    RUN(a->ex, norm_backward, norm_backward_args, .act = a->shape.act, .rows = a->shape.tokens, .heads = each ? heads : 1,
+        .width = each ? s->head_dim : width, .x = x, .x_stride = x_stride, .w = store_weight(a->store, p), .rstd = rstd, .dy = dy,
+        .dy_stride = dy_stride, .dx = dx, .dx_stride = x_stride, .dw_acc = store_grad(a->store, p));
+    return OK;
+}
+
+err_t attention_backward(struct attention *a, int layer, int slot, const struct attention_batch *in, const void *h, const void *dy, void *dh) {
+    const struct spec *s = a->shape.spec;
+    const enum dtype act = a->shape.act;
+    const int64_t t = a->shape.tokens, b = dtype_bytes(act), q = a->q_width, kv = a->kv_width, all = q + 2 * kv;
+    struct attention_saved *v = &a->saved[slot];
+    const struct param *wq, *wo;
+    TRY(store_find(a->store, PARAM_Q, layer, -1, &wq));
+    TRY(store_find(a->store, PARAM_O, layer, -1, &wo));
+    if (s->attention_bias) TRY(bias_gradient(a, PARAM_O_BIAS, layer, dy, s->hidden, s->hidden));
+    RUN(a->ex, matmul, matmul_args, .kind = MATMUL_TN, .groups = 1, .rows = t, .m = s->hidden, .n = q, .a = dy, .lda = s->hidden, .b = v->o,
+        .ldb = q, .c = store_grad(a->store, wo), .ldc = q, .a_dtype = act, .b_dtype = act, .c_dtype = DT_F32, .accumulate = true);
+    RUN(a->ex, matmul, matmul_args, .kind = MATMUL_NN, .groups = 1, .rows = t, .n = q, .k = s->hidden, .a = dy, .lda = s->hidden,
+        .b = store_weight(a->store, wo), .ldb = q, .c = a->dout, .ldc = q, .a_dtype = act, .b_dtype = act, .c_dtype = act);
+    const struct views w = view(a, v->qkv, v->rot), d = view(a, a->dqkv, a->drot);
+    a->ex->kernels.attention_backward(a->ex->pool, &(struct attention_backward_args){.fwd = attend(a, v, &w, in), .dout = a->dout,
+                                                                                     .delta = a->delta, .dq = d.q, .dk = d.k, .dv = d.v});
+    turn(a, in, d.q, d.q_stride, s->heads, true);
+    turn(a, in, d.k, d.k_stride, s->kv_heads, true);
+    char *raw = v->qkv, *draw = a->dqkv;
+    if (a->rot_width) { /* dout has been used: it is work space now */
+        TRY(shape_heads_backward(a, layer, PARAM_Q_NORM, raw, all, d.q, d.q_stride, draw, s->heads, v->rstd_q, a->dout));
+        TRY(shape_heads_backward(a, layer, PARAM_K_NORM, raw + q * b, all, d.k, d.k_stride, draw + q * b, s->kv_heads, v->rstd_k, a->dout));
+        if (s->clip_qkv > 0) {
+            RUN(a->ex, clamp_backward, clamp_args, .act = act, .rows = t, .width = kv, .stride = d.v_stride, .x = raw + (q + kv) * b, .x_stride = all,
+                .y = d.v, .limit = (float)s->clip_qkv);
+            copy_rows(t, kv * b, d.v, d.v_stride * b, draw + (q + kv) * b, all * b);
+        }
+    }
+    if (s->attention_bias) {
+        TRY(bias_gradient(a, PARAM_Q_BIAS, layer, draw, q, all));
+        TRY(bias_gradient(a, PARAM_K_BIAS, layer, draw + q * b, kv, all));
+        TRY(bias_gradient(a, PARAM_V_BIAS, layer, draw + (q + kv) * b, kv, all));
+    }
+    RUN(a->ex, matmul, matmul_args, .kind = MATMUL_TN, .groups = 1, .rows = t, .m = all, .n = s->hidden, .a = draw, .lda = all, .b = h,
+        .ldb = s->hidden, .c = store_grad(a->store, wq), .ldc = s->hidden, .a_dtype = act, .b_dtype = act, .c_dtype = DT_F32, .accumulate = true);
+    RUN(a->ex, matmul, matmul_args, .kind = MATMUL_NN, .groups = 1, .rows = t, .n = s->hidden, .k = all, .a = draw, .lda = all,
+        .b = store_weight(a->store, wq), .ldb = s->hidden, .c = dh, .ldc = s->hidden, .a_dtype = act, .b_dtype = act, .c_dtype = act);
+    return OK;
+}

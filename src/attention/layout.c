@@ -1,0 +1,84 @@
+#include "attention/attention.h"
+
+#include <math.h>
+
+static int64_t rot_width(const struct spec *s) {
+    int64_t q = (int64_t)s->heads * s->head_dim, kv = (int64_t)s->kv_heads * s->head_dim;
+    if (s->clip_qkv > 0) return q + 2 * kv;
+    return s->qk_norm != QK_NORM_NONE ? q + kv : 0;
+}
+
+static int64_t norms_q(const struct spec *s) { return s->qk_norm == QK_NORM_HEAD ? s->heads : s->qk_norm == QK_NORM_ALL; }
+static int64_t norms_k(const struct spec *s) { return s->qk_norm == QK_NORM_HEAD ? s->kv_heads : s->qk_norm == QK_NORM_ALL; }
+
+err_t attention_bytes(const struct shape *h, int64_t positions, struct ledger *out) {
+    const struct spec *s = h->spec;
+    const int64_t t = h->tokens, b = dtype_bytes(h->act), q = (int64_t)s->heads * s->head_dim, kv = (int64_t)s->kv_heads * s->head_dim;
+    const int64_t slots = shape_slots(h, s->layers), rot = rot_width(s);
+    const int64_t set = arena_bytes(t * (q + 2 * kv) * b) + arena_bytes(t * rot * b) + arena_bytes(t * q * b) + arena_bytes(4 * t * s->heads) +
+                        arena_bytes(4 * t * norms_q(s)) + arena_bytes(4 * t * norms_k(s));
+    TRY(ledger_predict(out, "attention", "cos and sin", TIER_DEVICE, LIFE_RUN, 2 * arena_bytes(4 * positions * (s->head_dim / 2))));
+    TRY(ledger_predict(out, "attention", "sets", TIER_HOST, LIFE_RUN, arena_bytes(slots * (int64_t)sizeof(struct attention_saved))));
+    TRY(ledger_predict(out, "attention", "intermediates", TIER_DEVICE, slots > 1 ? LIFE_STEP : LIFE_SCRATCH, slots * set));
+    if (h->backward)
+        TRY(ledger_predict(out, "attention", "gradients", TIER_DEVICE, LIFE_SCRATCH,
+                           arena_bytes(t * q * b) + arena_bytes(t * (q + 2 * kv) * b) + arena_bytes(t * rot * b) + arena_bytes(4 * t * s->heads)));
+    return OK;
+}
+
+/* cos and sin of position * inv_freq in fp32, times the attention factor, rounded to act, as transformers has them. */
+static void fill_tables(const struct spec *s, enum dtype act, int64_t positions, float *cos_out, float *sin_out, float *inv) {
+    const int half = s->head_dim / 2;
+    rope_inv_freq(s, inv);
+    const float factor = (float)s->rope.attention_factor;
+    for (int64_t p = 0; p < positions; p++)
+        for (int j = 0; j < half; j++) {
+            float angle = (float)p * inv[j];
+            float c = cosf(angle) * factor, v = sinf(angle) * factor;
+            if (act == DT_BF16) {
+                uint16_t r[2];
+                float w[2] = {c, v};
+                dtype_convert(DT_F32, w, DT_BF16, r, 2);
+                dtype_convert(DT_BF16, r, DT_F32, w, 2);
+                c = w[0];
+                v = w[1];
+            }
+            cos_out[p * half + j] = c;
+            sin_out[p * half + j] = v;
+        }
+}
+
+err_t attention_layout(struct attention *a, const struct exec *ex, const struct store *store, const struct shape *h, int64_t positions,
+                       struct arenas *m) {
+    const struct spec *s = h->spec;
+    const int64_t t = h->tokens, b = dtype_bytes(h->act);
+    ENSURE(s->head_dim <= ATTENTION_DIM_MAX && s->head_dim % 2 == 0);
+    *a = (struct attention){.ex = ex, .store = store, .shape = *h, .rot_width = rot_width(s)};
+    a->q_width = (int64_t)s->heads * s->head_dim;
+    a->kv_width = (int64_t)s->kv_heads * s->head_dim;
+    const int64_t all = a->q_width + 2 * a->kv_width;
+    TRY(ARENA(&m->run, "attention", "cos and sin", positions * (s->head_dim / 2), &a->cos));
+    TRY(ARENA(&m->run, "attention", "cos and sin", positions * (s->head_dim / 2), &a->sin));
+    if (a->cos) {
+        float inv[ATTENTION_DIM_MAX / 2];
+        fill_tables(s, h->act, positions, a->cos, a->sin, inv);
+    }
+    const int slots = shape_slots(h, s->layers);
+    TRY(ARENA(&m->run, "attention", "sets", slots, &a->saved));
+    struct arena *keep = slots > 1 ? &m->step : &m->scratch;
+    for (int i = 0; i < slots; i++) {
+        struct attention_saved unused, *v = a->saved ? &a->saved[i] : &unused;
+        TRY(arena_push(keep, "attention", "intermediates", t * all * b, &v->qkv));
+        TRY(arena_push(keep, "attention", "intermediates", t * a->rot_width * b, &v->rot));
+        TRY(arena_push(keep, "attention", "intermediates", t * a->q_width * b, &v->o));
+        TRY(ARENA(keep, "attention", "intermediates", t * s->heads, &v->lse));
+        TRY(ARENA(keep, "attention", "intermediates", t * norms_q(s), &v->rstd_q));
+        TRY(ARENA(keep, "attention", "intermediates", t * norms_k(s), &v->rstd_k));
+    }
+    if (!h->backward) return OK;
+    TRY(arena_push(&m->scratch, "attention", "gradients", t * a->q_width * b, &a->dout));
+    TRY(arena_push(&m->scratch, "attention", "gradients", t * all * b, &a->dqkv));
+    TRY(arena_push(&m->scratch, "attention", "gradients", t * a->rot_width * b, &a->drot));
+    TRY(ARENA(&m->scratch, "attention", "gradients", t * s->heads, &a->delta));
+    return OK;
+}
