@@ -1,0 +1,175 @@
+#include "base/opt_int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char on_command_line[] = "command line";
+
+struct opt_entry *opt_find(const struct opt_set *s, const char *key) {
+    for (int i = 0; i < s->count; i++)
+        if (strcmp(s->list[i].o->key, key) == 0) return &s->list[i];
+    return NULL;
+}
+
+bool opt_is_group(const struct opt_set *s, const char *key) {
+    size_t n = strlen(key);
+    for (int i = 0; i < s->count; i++)
+        if (strncmp(s->keys[i], key, n) == 0 && s->keys[i][n] == '.') return true;
+    return false;
+}
+
+int opt_distance(const char *a, const char *b) {
+    enum { WORD = 64 };
+    int m = (int)strnlen(a, WORD - 1), n = (int)strnlen(b, WORD - 1);
+    int row[3][WORD]; /* of the table of distances between prefixes: this one and the two before it */
+    for (int j = 0; j <= n; j++) row[0][j] = j;
+    for (int i = 1; i <= m; i++) {
+        int *now = row[i % 3], *last = row[(i + 2) % 3], *before = row[(i + 1) % 3];
+        now[0] = i;
+        for (int j = 1; j <= n; j++) {
+            int best = last[j - 1] + (a[i - 1] != b[j - 1]);
+            if (last[j] + 1 < best) best = last[j] + 1;
+            if (now[j - 1] + 1 < best) best = now[j - 1] + 1;
+            bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+            if (swapped && before[j - 2] + 1 < best) best = before[j - 2] + 1;
+            now[j] = best;
+        }
+    }
+    return row[m % 3][n];
+}
+
+const char *opt_nearest(const char *word, const char *const *names, int count) {
+    const char *found = NULL;
+    int best = (int)strnlen(word, 63) / 3;
+    if (best < 2) best = 2; /* more edits than this and it is another word */
+    for (int i = 0; i < count; i++) {
+        int d = opt_distance(word, names[i]);
+        if (d > best || (found && d == best) || d >= (int)strlen(names[i])) continue;
+        best = d;
+        found = names[i];
+    }
+    return found;
+}
+
+err_t opt_unknown(const struct opt_set *s, const char *key, const char *origin) {
+    /* here the nearest is named however far it is; a key may also be near with its room left out */
+    const char *nearest = "";
+    int best = 1 << 20;
+    for (int i = 0; i < s->count; i++) {
+        const char *dot = strrchr(s->keys[i], '.');
+        int whole = 2 * opt_distance(key, s->keys[i]), tail = dot ? 2 * opt_distance(key, dot + 1) + 1 : whole;
+        int d = whole < tail ? whole : tail;
+        if (d >= best) continue;
+        best = d;
+        nearest = s->keys[i];
+    }
+    char shown[OPT_SHOWN_MAX];
+    return FAIL(ERR_USAGE, "%s: there is no option %s; the nearest is %s (`mop help options` lists all)", origin, opt_shown(key, shown), nearest);
+}
+
+static err_t entry_init(struct opt_set *s, const struct opt_table *t, const struct opt *o) {
+    if (opt_find(s, o->key)) return FAIL(ERR_BUG, "internal: the option %s stands in two tables; remove it from %s", o->key, t->room);
+    ENSURE(strlen(o->key) <= OPT_KEY_MAX && (o->def || o->type == OPT_TEXT));
+    struct opt_entry e = {.o = o, .room = t->room, .field = (char *)t->values + o->offset};
+    if (o->def) {
+        TRY(opt_convert(o, o->def, "default", e.field));
+        e.text = strdup(o->def);
+        if (!e.text) return FAIL(ERR_NOMEM, "out of memory for the options");
+    }
+    if (o->type == OPT_TEXT) {
+        const char *text = e.text;
+        memcpy(e.field, &text, sizeof text);
+    }
+    s->keys[s->count] = o->key;
+    s->list[s->count++] = e;
+    return OK;
+}
+
+err_t opt_new(const struct opt_table *tables, int count, struct opt_set **out) {
+    ENSURE(count >= 0 && count <= OPT_TABLES);
+    size_t total = 1;
+    for (int t = 0; t < count; t++)
+        for (const struct opt *o = tables[t].opts; o->key; o++) total++;
+    struct opt_set *s = calloc(1, sizeof *s);
+    if (s) s->list = calloc(total, sizeof *s->list);
+    if (s) s->keys = calloc(total, sizeof *s->keys);
+    err_t err = OK;
+    if (!s || !s->list || !s->keys) err = FAIL(ERR_NOMEM, "out of memory for %zu options", total - 1);
+    for (int t = 0; t < count && err == OK; t++)
+        for (const struct opt *o = tables[t].opts; o->key && err == OK; o++) err = entry_init(s, &tables[t], o);
+    if (err != OK) {
+        opt_free(s);
+        return err_frame(err, __func__);
+    }
+    *out = s;
+    return OK;
+}
+
+void opt_free(struct opt_set *s) {
+    if (!s) return;
+    for (int i = 0; i < s->count; i++) {
+        free(s->list[i].text);
+        free(s->list[i].origin);
+    }
+    free(s->list);
+    free(s->keys);
+    free(s);
+}
+
+err_t opt_store(struct opt_set *s, const char *key, const char *text, const char *origin) {
+    struct opt_entry *e = opt_find(s, key);
+    char shown[OPT_SHOWN_MAX];
+    if (!e && opt_is_group(s, key))
+        return FAIL(ERR_USAGE, "%s: %s is a group of options, not one; write %s.NAME (`mop help options` lists all)", origin, key, key);
+    if (!e) return opt_unknown(s, key, origin);
+    if (text && !*text && e->o->type == OPT_TEXT && !e->o->def) text = NULL; /* "tokenizer=" takes back what a run file gave */
+    if (!text && (e->o->type != OPT_TEXT || e->o->def)) return FAIL(ERR_USAGE, "%s: %s has no value; give one or leave the key out", origin, key);
+    for (const char *p = text; p && *p;) {
+        uint32_t code;
+        int n = opt_utf8(p, &code);
+        if (n == 0) return FAIL(ERR_USAGE, "%s: %s=%s is not UTF-8 at byte %td; rename the file or re-encode the text", origin, key, opt_shown(text, shown), p - text);
+        p += n;
+    }
+    if (text) TRY(opt_convert(e->o, text, origin, e->field));
+    char *copy = text ? strdup(text) : NULL, *from = strdup(origin);
+    if ((text && !copy) || !from) {
+        free(copy);
+        free(from);
+        return FAIL(ERR_NOMEM, "out of memory for the option %s", key);
+    }
+    free(e->text);
+    free(e->origin);
+    e->text = copy;
+    e->origin = from;
+    if (e->o->type == OPT_TEXT) {
+        const char *value = copy;
+        memcpy(e->field, &value, sizeof value);
+    }
+    return OK;
+}
+
+err_t opt_set_value(struct opt_set *s, const char *key, const char *value, const char *origin) { return opt_store(s, key, value, origin); }
+
+err_t opt_assign(struct opt_set *s, const char *assignment) {
+    const char *equals = strchr(assignment, '=');
+    char key[OPT_KEY_MAX + 1], shown[OPT_SHOWN_MAX];
+    if (!equals || equals == assignment)
+        return FAIL(ERR_USAGE, "%s: %s is not key=value; write options as train.steps=100", on_command_line, opt_shown(assignment, shown));
+    size_t n = (size_t)(equals - assignment);
+    if (n > OPT_KEY_MAX) return FAIL(ERR_USAGE, "%s: the key of %s is longer than any option's; `mop help options` lists all", on_command_line, opt_shown(assignment, shown));
+    memcpy(key, assignment, n);
+    key[n] = 0;
+    TRY(opt_store(s, key, equals + 1, on_command_line));
+    return OK;
+}
+
+bool opt_given(const struct opt_set *s, const char *key) {
+    const struct opt_entry *e = opt_find(s, key);
+    return e && e->origin;
+}
+
+const char *opt_origin(const struct opt_set *s, const char *key) {
+    const struct opt_entry *e = opt_find(s, key);
+    return !e ? NULL : e->origin ? e->origin : "default";
+}
