@@ -1,4 +1,5 @@
 #include "attention/attention.h"
+#include "kernels/linear.h"
 
 #include <string.h>
 
@@ -70,17 +71,25 @@ static struct attention_args attend(const struct attention *a, const struct atte
                                    .start = in->start, .o = v->o, .o_stride = a->q_width, .lse = v->lse};
 }
 
+/* q, k and v weights lie back to back: one product makes all three. */
+static err_t weights(const struct attention *a, int layer, struct linear *qkv, struct linear *out) {
+    const struct param *wq, *wo;
+    TRY(store_find(a->store, PARAM_Q, layer, -1, &wq));
+    TRY(store_find(a->store, PARAM_O, layer, -1, &wo));
+    const int64_t t = a->shape.tokens, h = a->shape.spec->hidden, all = a->q_width + 2 * a->kv_width;
+    *qkv = (struct linear){a->shape.act, t, h, all, store_weight(a->store, wq), store_grad(a->store, wq)};
+    *out = (struct linear){a->shape.act, t, a->q_width, h, store_weight(a->store, wo), store_grad(a->store, wo)};
+    return OK;
+}
+
 err_t attention_forward(struct attention *a, int layer, int slot, const struct attention_batch *in, const void *h, void *y, bool again) {
     const struct spec *s = a->shape.spec;
     const enum dtype act = a->shape.act;
     const int64_t t = a->shape.tokens, b = dtype_bytes(act), q = a->q_width, kv = a->kv_width, all = q + 2 * kv;
     struct attention_saved *v = &a->saved[slot];
-    const struct param *wq, *wo;
-    TRY(store_find(a->store, PARAM_Q, layer, -1, &wq));
-    TRY(store_find(a->store, PARAM_O, layer, -1, &wo));
-    /* q, k and v weights lie back to back: one product */
-    RUN(a->ex, matmul, matmul_args, .kind = MATMUL_NT, .groups = 1, .rows = t, .n = all, .k = s->hidden, .a = h, .lda = s->hidden,
-        .b = store_weight(a->store, wq), .ldb = s->hidden, .c = v->qkv, .ldc = all, .a_dtype = act, .b_dtype = act, .c_dtype = act);
+    struct linear w_qkv, w_o;
+    TRY(weights(a, layer, &w_qkv, &w_o));
+    linear_forward(a->ex, &w_qkv, h, v->qkv);
     char *raw = v->qkv;
     if (s->attention_bias) {
         TRY(project_bias(a, PARAM_Q_BIAS, layer, raw, q, all));
@@ -103,8 +112,7 @@ err_t attention_forward(struct attention *a, int layer, int slot, const struct a
     const struct attention_args args = attend(a, v, &w, in);
     a->ex->kernels.attention_forward(a->ex->pool, &args);
     if (again) return OK;
-    RUN(a->ex, matmul, matmul_args, .kind = MATMUL_NT, .groups = 1, .rows = t, .n = s->hidden, .k = q, .a = v->o, .lda = q,
-        .b = store_weight(a->store, wo), .ldb = q, .c = y, .ldc = s->hidden, .a_dtype = act, .b_dtype = act, .c_dtype = act);
+    linear_forward(a->ex, &w_o, v->o, y);
     if (s->attention_bias) TRY(project_bias(a, PARAM_O_BIAS, layer, y, s->hidden, s->hidden));
     return OK;
 }
@@ -137,14 +145,10 @@ err_t attention_backward(struct attention *a, int layer, int slot, const struct 
     const enum dtype act = a->shape.act;
     const int64_t t = a->shape.tokens, b = dtype_bytes(act), q = a->q_width, kv = a->kv_width, all = q + 2 * kv;
     struct attention_saved *v = &a->saved[slot];
-    const struct param *wq, *wo;
-    TRY(store_find(a->store, PARAM_Q, layer, -1, &wq));
-    TRY(store_find(a->store, PARAM_O, layer, -1, &wo));
+    struct linear w_qkv, w_o;
+    TRY(weights(a, layer, &w_qkv, &w_o));
     if (s->attention_bias) TRY(bias_gradient(a, PARAM_O_BIAS, layer, dy, s->hidden, s->hidden));
-    RUN(a->ex, matmul, matmul_args, .kind = MATMUL_TN, .groups = 1, .rows = t, .m = s->hidden, .n = q, .a = dy, .lda = s->hidden, .b = v->o,
-        .ldb = q, .c = store_grad(a->store, wo), .ldc = q, .a_dtype = act, .b_dtype = act, .c_dtype = DT_F32, .accumulate = true);
-    RUN(a->ex, matmul, matmul_args, .kind = MATMUL_NN, .groups = 1, .rows = t, .n = q, .k = s->hidden, .a = dy, .lda = s->hidden,
-        .b = store_weight(a->store, wo), .ldb = q, .c = a->dout, .ldc = q, .a_dtype = act, .b_dtype = act, .c_dtype = act);
+    linear_backward(a->ex, &w_o, v->o, dy, a->dout);
     const struct views w = view(a, v->qkv, v->rot), d = view(a, a->dqkv, a->drot);
     a->ex->kernels.attention_backward(a->ex->pool, &(struct attention_backward_args){.fwd = attend(a, v, &w, in), .dout = a->dout,
                                                                                      .delta = a->delta, .dq = d.q, .dk = d.k, .dv = d.v});
@@ -165,9 +169,6 @@ err_t attention_backward(struct attention *a, int layer, int slot, const struct 
         TRY(bias_gradient(a, PARAM_K_BIAS, layer, draw + q * b, kv, all));
         TRY(bias_gradient(a, PARAM_V_BIAS, layer, draw + (q + kv) * b, kv, all));
     }
-    RUN(a->ex, matmul, matmul_args, .kind = MATMUL_TN, .groups = 1, .rows = t, .m = all, .n = s->hidden, .a = draw, .lda = all, .b = h,
-        .ldb = s->hidden, .c = store_grad(a->store, wq), .ldc = s->hidden, .a_dtype = act, .b_dtype = act, .c_dtype = DT_F32, .accumulate = true);
-    RUN(a->ex, matmul, matmul_args, .kind = MATMUL_NN, .groups = 1, .rows = t, .n = s->hidden, .k = all, .a = draw, .lda = all,
-        .b = store_weight(a->store, wq), .ldb = s->hidden, .c = dh, .ldc = s->hidden, .a_dtype = act, .b_dtype = act, .c_dtype = act);
+    linear_backward(a->ex, &w_qkv, h, draw, dh);
     return OK;
 }

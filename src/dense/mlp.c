@@ -1,39 +1,34 @@
 #include "dense/dense.h"
+#include "kernels/linear.h"
+
+/* gate and up lie back to back: one (2F, H) matrix. */
+static err_t weights(const struct dense *d, int layer, struct linear *gate_up, struct linear *down) {
+    const struct spec *s = d->shape.spec;
+    const struct param *g, *w;
+    TRY(store_find(d->store, PARAM_MLP_GATE, layer, -1, &g));
+    TRY(store_find(d->store, PARAM_MLP_DOWN, layer, -1, &w));
+    *gate_up = (struct linear){d->shape.act, d->shape.tokens, s->hidden, 2 * s->dense_width, store_weight(d->store, g), store_grad(d->store, g)};
+    *down = (struct linear){d->shape.act, d->shape.tokens, s->dense_width, s->hidden, store_weight(d->store, w), store_grad(d->store, w)};
+    return OK;
+}
 
 err_t mlp_forward(struct dense *d, int layer, int slot, const void *h, void *y, bool again) {
-    const struct spec *s = d->shape.spec;
-    const enum dtype act = d->shape.act;
-    const int64_t t = d->shape.tokens, f = s->dense_width;
     struct mlp_saved *v = &d->mlp[slot];
-    const struct param *gate, *down;
-    TRY(store_find(d->store, PARAM_MLP_GATE, layer, -1, &gate));
-    TRY(store_find(d->store, PARAM_MLP_DOWN, layer, -1, &down));
-    /* gate and up lie back to back: one (2F, H) matrix */
-    RUN(d->ex, matmul, matmul_args, .kind = MATMUL_NT, .groups = 1, .rows = t, .n = 2 * f, .k = s->hidden, .a = h, .lda = s->hidden,
-        .b = store_weight(d->store, gate), .ldb = s->hidden, .c = v->gate_up, .ldc = 2 * f, .a_dtype = act, .b_dtype = act, .c_dtype = act);
-    RUN(d->ex, swiglu_forward, swiglu_args, .act = act, .rows = t, .width = f, .gate_up = v->gate_up, .h = v->mid);
-    if (again) return OK;
-    RUN(d->ex, matmul, matmul_args, .kind = MATMUL_NT, .groups = 1, .rows = t, .n = s->hidden, .k = f, .a = v->mid, .lda = f,
-        .b = store_weight(d->store, down), .ldb = f, .c = y, .ldc = s->hidden, .a_dtype = act, .b_dtype = act, .c_dtype = act);
+    struct linear gate_up, down;
+    TRY(weights(d, layer, &gate_up, &down));
+    linear_forward(d->ex, &gate_up, h, v->gate_up);
+    RUN(d->ex, swiglu_forward, swiglu_args, .act = d->shape.act, .rows = down.rows, .width = down.in, .gate_up = v->gate_up, .h = v->mid);
+    if (!again) linear_forward(d->ex, &down, v->mid, y);
     return OK;
 }
 
 err_t mlp_backward(struct dense *d, int layer, int slot, const void *h, const void *dy, void *dh) {
-    const struct spec *s = d->shape.spec;
-    const enum dtype act = d->shape.act;
-    const int64_t t = d->shape.tokens, f = s->dense_width;
     struct mlp_saved *v = &d->mlp[slot];
-    const struct param *gate, *down;
-    TRY(store_find(d->store, PARAM_MLP_GATE, layer, -1, &gate));
-    TRY(store_find(d->store, PARAM_MLP_DOWN, layer, -1, &down));
-    RUN(d->ex, matmul, matmul_args, .kind = MATMUL_TN, .groups = 1, .rows = t, .m = s->hidden, .n = f, .a = dy, .lda = s->hidden, .b = v->mid,
-        .ldb = f, .c = store_grad(d->store, down), .ldc = f, .a_dtype = act, .b_dtype = act, .c_dtype = DT_F32, .accumulate = true);
-    RUN(d->ex, matmul, matmul_args, .kind = MATMUL_NN, .groups = 1, .rows = t, .n = f, .k = s->hidden, .a = dy, .lda = s->hidden,
-        .b = store_weight(d->store, down), .ldb = f, .c = d->dmid, .ldc = f, .a_dtype = act, .b_dtype = act, .c_dtype = act);
-    RUN(d->ex, swiglu_backward, swiglu_args, .act = act, .rows = t, .width = f, .gate_up = v->gate_up, .dh = d->dmid, .dgate_up = v->gate_up);
-    RUN(d->ex, matmul, matmul_args, .kind = MATMUL_TN, .groups = 1, .rows = t, .m = 2 * f, .n = s->hidden, .a = v->gate_up, .lda = 2 * f, .b = h,
-        .ldb = s->hidden, .c = store_grad(d->store, gate), .ldc = s->hidden, .a_dtype = act, .b_dtype = act, .c_dtype = DT_F32, .accumulate = true);
-    RUN(d->ex, matmul, matmul_args, .kind = MATMUL_NN, .groups = 1, .rows = t, .n = s->hidden, .k = 2 * f, .a = v->gate_up, .lda = 2 * f,
-        .b = store_weight(d->store, gate), .ldb = s->hidden, .c = dh, .ldc = s->hidden, .a_dtype = act, .b_dtype = act, .c_dtype = act);
+    struct linear gate_up, down;
+    TRY(weights(d, layer, &gate_up, &down));
+    linear_backward(d->ex, &down, v->mid, dy, d->dmid);
+    RUN(d->ex, swiglu_backward, swiglu_args, .act = d->shape.act, .rows = down.rows, .width = down.in, .gate_up = v->gate_up, .dh = d->dmid,
+        .dgate_up = v->gate_up);
+    linear_backward(d->ex, &gate_up, h, v->gate_up, dh);
     return OK;
 }

@@ -17,7 +17,7 @@ struct store {
 static inline void *store_weight(const struct store *s, const struct param *p) {
     return (char *)s->w + p->offset * dtype_bytes(s->act);
 }
-static inline float *store_grad(const struct store *s, const struct param *p) { return s->grad_acc + p->offset; }
+static inline float *store_grad(const struct store *s, const struct param *p) { return s->grad_acc ? s->grad_acc + p->offset : NULL; }
 
 /* A tensor that the table must have (q of a layer, say): a missing one is a bug of the caller. */
 MUST err_t store_find(const struct store *s, enum param_kind kind, int layer, int expert, const struct param **out);

@@ -1,0 +1,82 @@
+/* WHAT    The mixture-of-experts half of a layer without its norm and residual: router, the plan of a batch (which row
+ *         goes where), grouped expert products, combination; the load-balancing loss and bias balancing.
+ * MATH    p = softmax(h Wr^T); top-k; w = p, divided by their sum where the family says so
+ *         y_t = sum_s w_ts f_e(h_t), e = id_ts;  f_e(x) = (silu(x Wg^T) * (x Wu^T)) Wd^T
+ *         aux = E sum_e F_e R_e over all MoE layers joined (mop.md 5); dL/dp_e = coef*E/(T*L_moe)*F_e
+ * MEMORY  T tokens, R = T*k rows (exact on one rank), b bytes of act, sets = MoE layers where kept, else 1:
+ *           per set   T*E*b logits, 4*T*k weights, 8*(E+1) + 4*R + 4*T*k plan, R*H*b in, R*2I*b, R*I*b, R*H*b out
+ *           backward  4*T*k, R*I*b, T*H*b
+ *           run       per MoE layer 2*T*k ids, 2*8*E counts, 4*E bias; 8*E + 4*E; 4*8*E pointers
+ * TRAFFIC none on one rank; ep, llep and pipelined dispatch (mop.md 3.3 to 3.5) come with ranks.
+ * INVARIANTS
+ *         I1 Backward uses the ids that forward chose and never routes again (mop.md 6.4).
+ *         I2 Slots are added 0..k-1 in fp32, rounded once (mop.md 6.5).
+ *         I3 Padding routes nowhere and counts nowhere.
+ * SEE     mop.md 3.3, 5, 6; families.md */
+#ifndef MOP_EXPERTS_EXPERTS_H
+#define MOP_EXPERTS_EXPERTS_H
+
+#include "base/opt.h"
+#include "comm/mesh.h"
+#include "kernels/exec.h"
+#include "model/store.h"
+
+struct experts_opts {
+    double balance_rate; /* u of DeepSeek-V3's bias balancing; 0: off */
+};
+extern const struct opt experts_opt_list[];
+
+struct experts_saved {
+    void *logits;     /* (T, E) act */
+    float *weights;   /* (T, k) */
+    int64_t *off;     /* (E+1) first row of each expert */
+    int32_t *token;   /* (R) */
+    int32_t *pos;     /* (T, k) row of each slot, -1 none */
+    void *in;         /* (R, H) act: gathered rows */
+    void *gate_up;    /* (R, 2I) act */
+    void *mid;        /* (R, I) act */
+    void *out;        /* (R, H) act: unweighted outputs */
+};
+
+struct experts {
+    const struct exec *ex;
+    const struct store *store;
+    struct mesh *mesh;
+    struct shape shape;
+    int layers;                  /* MoE layers */
+    struct experts_saved *saved; /* [slots] */
+    uint16_t *ids;               /* (layers, T, k), this micro-batch */
+    int64_t *count;              /* (layers, E) rows, this micro-batch */
+    int64_t *count_step;         /* (layers, E) rows, this step so far */
+    float *bias;                 /* (layers, E) for the choice only; 0 unless balanced by bias */
+    double *prob_sum;            /* (E) over the micro-batch's layers and tokens */
+    float *aux_grad;             /* (E) dL/dp of the load-balancing loss; valid between balance and the last backward */
+    const void **w_in, **w_out;  /* (E) of the layer in hand */
+    float **g_in, **g_out;
+    float *dweights;             /* (T, k) scratch, backward */
+    void *dmid;                  /* (R, I) scratch, backward */
+    void *dh_router;             /* (T, H) scratch, backward */
+    const uint16_t *given;       /* (layers, T, k) a routing to be used instead of the router's choice, or NULL (parity in bf16) */
+};
+
+MUST err_t experts_bytes(const struct shape *h, struct ledger *out);
+MUST err_t experts_layout(struct experts *m, const struct exec *ex, const struct store *store, struct mesh *mesh, const struct shape *h,
+                          struct arenas *arenas);
+
+/* Start of a step; start of a micro-batch. Local. */
+void experts_begin_step(struct experts *m);
+void experts_begin_micro(struct experts *m);
+
+/* y (T, H) = MoE half of the moe-th MoE layer (`layer` of the model). start (T): -1 padding. With `again` (recomputation) ids are
+ * read and y is not written. Local. */
+MUST err_t experts_forward(struct experts *m, int layer, int moe, int slot, const int32_t *start, const void *h, void *y, bool again);
+MUST err_t experts_backward(struct experts *m, int layer, int moe, int slot, const int32_t *start, const void *h, const void *dy, void *dh);
+
+/* After the last layer's forward: aux over the whole micro-batch, `tokens` of which are not padding on this rank; prepares the
+ * gradient that backward adds, already times `scale` (coefficient / micro-batches). Collective over mesh->dense. */
+MUST err_t experts_balance(struct experts *m, int64_t tokens, double scale, double *aux);
+
+/* After the optimizer step: b_e += rate * sign(mean - count_e) (mop.md 6.10). Collective over mesh->dense. */
+MUST err_t experts_balance_bias(struct experts *m, double rate);
+
+#endif

@@ -1,0 +1,67 @@
+#include "experts/experts.h"
+
+#include <string.h>
+
+const struct opt experts_opt_list[] = {
+    {.key = "experts.balance_rate", .type = OPT_FLOAT, .offset = offsetof(struct experts_opts, balance_rate), .def = "0", .lo = 0, .hi = 1,
+     .help = "step of DeepSeek-V3's balancing by a bias on the choice of experts, instead of the load-balancing loss; 0 turns it off"},
+    {.key = NULL},
+};
+
+err_t experts_bytes(const struct shape *h, struct ledger *out) {
+    const struct spec *s = h->spec;
+    const int64_t layers = spec_moe_layers(s);
+    if (layers == 0) return OK;
+    const int64_t t = h->tokens, b = dtype_bytes(h->act), e = s->experts, k = s->top_k, r = t * k, i = s->expert_width;
+    const int64_t slots = shape_slots(h, (int)layers);
+    const int64_t set = arena_bytes(t * e * b) + arena_bytes(4 * t * k) + arena_bytes(8 * (e + 1)) + arena_bytes(4 * r) + arena_bytes(4 * t * k) +
+                        2 * arena_bytes(r * s->hidden * b) + arena_bytes(r * 2 * i * b) + arena_bytes(r * i * b);
+    TRY(ledger_predict(out, "experts", "sets", TIER_HOST, LIFE_RUN, arena_bytes(slots * (int64_t)sizeof(struct experts_saved))));
+    TRY(ledger_predict(out, "experts", "routing", TIER_DEVICE, LIFE_RUN,
+                       arena_bytes(2 * layers * t * k) + 2 * arena_bytes(8 * layers * e) + arena_bytes(4 * layers * e) + arena_bytes(8 * e) +
+                           arena_bytes(4 * e) + 4 * arena_bytes((int64_t)sizeof(void *) * e)));
+    TRY(ledger_predict(out, "experts", "intermediates", TIER_DEVICE, slots > 1 ? LIFE_STEP : LIFE_SCRATCH, slots * set));
+    if (h->backward)
+        TRY(ledger_predict(out, "experts", "gradients", TIER_DEVICE, LIFE_SCRATCH,
+                           arena_bytes(4 * t * k) + arena_bytes(r * i * b) + arena_bytes(t * s->hidden * b)));
+    return OK;
+}
+
+err_t experts_layout(struct experts *m, const struct exec *ex, const struct store *store, struct mesh *mesh, const struct shape *h,
+                     struct arenas *arenas) {
+    const struct spec *s = h->spec;
+    *m = (struct experts){.ex = ex, .store = store, .mesh = mesh, .shape = *h, .layers = spec_moe_layers(s)};
+    if (m->layers == 0) return OK;
+    const int64_t t = h->tokens, b = dtype_bytes(h->act), e = s->experts, k = s->top_k, r = t * k, i = s->expert_width, l = m->layers;
+    struct arena *run = &arenas->run, *scratch = &arenas->scratch;
+    TRY(ARENA(run, "experts", "routing", l * t * k, &m->ids));
+    TRY(ARENA(run, "experts", "routing", l * e, &m->count));
+    TRY(ARENA(run, "experts", "routing", l * e, &m->count_step));
+    TRY(ARENA(run, "experts", "routing", l * e, &m->bias));
+    TRY(ARENA(run, "experts", "routing", e, &m->prob_sum));
+    TRY(ARENA(run, "experts", "routing", e, &m->aux_grad));
+    TRY(ARENA(run, "experts", "routing", e, &m->w_in));
+    TRY(ARENA(run, "experts", "routing", e, &m->w_out));
+    TRY(ARENA(run, "experts", "routing", e, &m->g_in));
+    TRY(ARENA(run, "experts", "routing", e, &m->g_out));
+    const int slots = shape_slots(h, m->layers);
+    TRY(ARENA(run, "experts", "sets", slots, &m->saved));
+    struct arena *keep = slots > 1 ? &arenas->step : scratch;
+    for (int n = 0; n < slots; n++) {
+        struct experts_saved unused, *v = m->saved ? &m->saved[n] : &unused;
+        TRY(arena_push(keep, "experts", "intermediates", t * e * b, &v->logits));
+        TRY(ARENA(keep, "experts", "intermediates", t * k, &v->weights));
+        TRY(ARENA(keep, "experts", "intermediates", e + 1, &v->off));
+        TRY(ARENA(keep, "experts", "intermediates", r, &v->token));
+        TRY(ARENA(keep, "experts", "intermediates", t * k, &v->pos));
+        TRY(arena_push(keep, "experts", "intermediates", r * s->hidden * b, &v->in));
+        TRY(arena_push(keep, "experts", "intermediates", r * 2 * i * b, &v->gate_up));
+        TRY(arena_push(keep, "experts", "intermediates", r * i * b, &v->mid));
+        TRY(arena_push(keep, "experts", "intermediates", r * s->hidden * b, &v->out));
+    }
+    if (!h->backward) return OK;
+    TRY(ARENA(scratch, "experts", "gradients", t * k, &m->dweights));
+    TRY(arena_push(scratch, "experts", "gradients", r * i * b, &m->dmid));
+    TRY(arena_push(scratch, "experts", "gradients", t * s->hidden * b, &m->dh_router));
+    return OK;
+}
