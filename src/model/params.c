@@ -1,0 +1,191 @@
+#include "model/family.h"
+
+#include "base/os.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A tensor's place in the flat order: by layer (embedding first, final norm and head last), in a layer by kind,
+ * but experts one after the other with gate, up, down of each together. params_at searches by it, so the
+ * order in which params_build appends must agree with it; tests/model says so. */
+struct place {
+    int layer, group, expert, kind;
+};
+
+static struct place place_of(enum param_kind kind, int layer, int expert) {
+    bool of_expert = kind == PARAM_EXPERT_GATE || kind == PARAM_EXPERT_UP || kind == PARAM_EXPERT_DOWN;
+    if (kind == PARAM_FINAL_NORM || kind == PARAM_HEAD) layer = INT_MAX;
+    return (struct place){layer, of_expert ? PARAM_EXPERT_GATE : (int)kind, expert, (int)kind};
+}
+
+static int place_compare(struct place a, struct place b) {
+    if (a.layer != b.layer) return a.layer < b.layer ? -1 : 1;
+    if (a.group != b.group) return a.group < b.group ? -1 : 1;
+    if (a.expert != b.expert) return a.expert < b.expert ? -1 : 1;
+    return (a.kind > b.kind) - (a.kind < b.kind);
+}
+
+static enum unit_kind unit_of(enum param_kind kind) {
+    switch (kind) {
+    case PARAM_EMBED: return UNIT_EMBED;
+    case PARAM_FINAL_NORM: return UNIT_FINAL_NORM;
+    case PARAM_HEAD: return UNIT_HEAD;
+    case PARAM_EXPERT_GATE:
+    case PARAM_EXPERT_UP:
+    case PARAM_EXPERT_DOWN: return UNIT_EXPERTS;
+    default: return kind <= PARAM_O_BIAS ? UNIT_ATTENTION : UNIT_FFN;
+    }
+}
+
+/* (rows, columns) as the file has them; columns 0: a vector. False where the model has no such tensor. */
+static bool shape_of(const struct spec *s, enum param_kind kind, int64_t *rows, int64_t *columns) {
+    int64_t h = s->hidden, q = (int64_t)s->heads * s->head_dim, kv = (int64_t)s->kv_heads * s->head_dim;
+    *columns = 0;
+    switch (kind) {
+    case PARAM_EMBED:
+    case PARAM_HEAD: return *rows = s->vocab, *columns = h, kind == PARAM_EMBED || !s->tied;
+    case PARAM_ATTN_NORM:
+    case PARAM_FFN_NORM:
+    case PARAM_FINAL_NORM: return *rows = h, true;
+    case PARAM_Q: return *rows = q, *columns = h, true;
+    case PARAM_K:
+    case PARAM_V: return *rows = kv, *columns = h, true;
+    case PARAM_O: return *rows = h, *columns = q, true;
+    case PARAM_Q_BIAS: return *rows = q, s->attention_bias;
+    case PARAM_K_BIAS:
+    case PARAM_V_BIAS: return *rows = kv, s->attention_bias;
+    case PARAM_O_BIAS: return *rows = h, s->attention_bias;
+    case PARAM_Q_NORM: return *rows = s->qk_norm == QK_NORM_HEAD ? s->head_dim : q, s->qk_norm != QK_NORM_NONE;
+    case PARAM_K_NORM: return *rows = s->qk_norm == QK_NORM_HEAD ? s->head_dim : kv, s->qk_norm != QK_NORM_NONE;
+    case PARAM_ROUTER: return *rows = s->experts, *columns = h, true;
+    case PARAM_EXPERT_GATE:
+    case PARAM_EXPERT_UP: return *rows = s->expert_width, *columns = h, true;
+    case PARAM_EXPERT_DOWN: return *rows = h, *columns = s->expert_width, true;
+    case PARAM_MLP_GATE:
+    case PARAM_MLP_UP: return *rows = s->dense_width, *columns = h, true;
+    case PARAM_MLP_DOWN: return *rows = h, *columns = s->dense_width, true;
+    default: return false;
+    }
+}
+
+/* The family's name with the path components L and N replaced by layer and expert. */
+static err_t write_name(char out[120], const char *pattern, int layer, int expert) {
+    size_t n = 0;
+    for (const char *p = pattern; *p && n < 100;) {
+        bool component = (p == pattern || p[-1] == '.') && (*p == 'L' || *p == 'N') && p[1] == '.';
+        if (component)
+            n += (size_t)snprintf(out + n, 120 - n, "%d", *p == 'L' ? layer : expert);
+        else
+            out[n++] = *p;
+        p++;
+    }
+    ENSURE(n < 100);
+    out[n] = 0;
+    return OK;
+}
+
+static err_t append(const struct spec *s, struct params *p, int64_t cap, enum param_kind kind, int layer, int expert) {
+    int64_t rows = 0, columns = 0;
+    if (!shape_of(s, kind, &rows, &columns)) return OK;
+    ENSURE(p->count < cap && s->family->names[kind]);
+    struct param *t = &p->list[p->count++];
+    TRY(write_name(t->name, s->family->names[kind], layer, expert));
+    t->kind = kind;
+    t->unit = unit_of(kind);
+    t->layer = layer;
+    t->expert = expert;
+    t->ndim = columns > 0 ? 2 : 1;
+    t->shape[0] = rows;
+    t->shape[1] = columns > 0 ? columns : 1;
+    t->count = t->shape[0] * t->shape[1];
+    t->offset = p->elements;
+    p->elements += t->count;
+    return OK;
+}
+
+static err_t append_layer(const struct spec *s, struct params *p, int64_t cap, int l) {
+    for (int kind = PARAM_ATTN_NORM; kind <= PARAM_FFN_NORM; kind++) TRY(append(s, p, cap, (enum param_kind)kind, l, -1));
+    if (!s->is_moe[l]) {
+        for (int kind = PARAM_MLP_GATE; kind <= PARAM_MLP_DOWN; kind++) TRY(append(s, p, cap, (enum param_kind)kind, l, -1));
+        return OK;
+    }
+    TRY(append(s, p, cap, PARAM_ROUTER, l, -1));
+    for (int e = 0; e < s->experts; e++)
+        for (int kind = PARAM_EXPERT_GATE; kind <= PARAM_EXPERT_DOWN; kind++) TRY(append(s, p, cap, (enum param_kind)kind, l, e));
+    return OK;
+}
+
+static int compare_names(const void *a, const void *b, void *list) {
+    const struct param *l = list;
+    return strcmp(l[*(const int64_t *)a].name, l[*(const int64_t *)b].name);
+}
+
+static err_t build(const struct spec *s, struct params *p, int64_t cap) {
+    TRY(append(s, p, cap, PARAM_EMBED, -1, -1));
+    for (int l = 0; l < s->layers; l++) TRY(append_layer(s, p, cap, l));
+    TRY(append(s, p, cap, PARAM_FINAL_NORM, -1, -1));
+    TRY(append(s, p, cap, PARAM_HEAD, -1, -1));
+    ENSURE(p->elements == spec_params(s));
+    for (int64_t i = 0; i < p->count; i++) p->by_name[i] = i;
+    qsort_r(p->by_name, (size_t)p->count, sizeof *p->by_name, compare_names, p->list);
+    return OK;
+}
+
+err_t params_build(const struct spec *s, struct params *out) {
+    int64_t moe = spec_moe_layers(s), per_layer = PARAM_KINDS;
+    int64_t cap = PARAM_KINDS + s->layers * per_layer + moe * 3 * s->experts;
+    struct params p = {0};
+    void *memory = NULL;
+    /* One piece, the index behind the table; pages beyond the last tensor are never touched. */
+    TRY(os_reserve((size_t)cap * (sizeof *p.list + sizeof *p.by_name), "the table of tensors", &memory));
+    p.list = memory;
+    p.by_name = (int64_t *)(p.list + cap);
+    err_t err = build(s, &p, cap);
+    if (err != OK) {
+        os_release(memory, (size_t)cap * (sizeof *p.list + sizeof *p.by_name));
+        return err_frame(err, __func__);
+    }
+    *out = p;
+    return OK;
+}
+
+void params_free(struct params *p) {
+    if (p->list) {
+        size_t cap = (size_t)((struct param *)p->by_name - p->list);
+        os_release(p->list, cap * (sizeof *p->list + sizeof *p->by_name));
+    }
+    *p = (struct params){0};
+}
+
+const struct param *params_find(const struct params *p, const char *name) {
+    int64_t lo = 0, hi = p->count;
+    while (lo < hi) {
+        int64_t mid = lo + (hi - lo) / 2;
+        const struct param *t = &p->list[p->by_name[mid]];
+        int order = strcmp(name, t->name);
+        if (order == 0) return t;
+        if (order < 0)
+            hi = mid;
+        else
+            lo = mid + 1;
+    }
+    return NULL;
+}
+
+const struct param *params_at(const struct params *p, enum param_kind kind, int layer, int expert) {
+    struct place want = place_of(kind, layer, expert);
+    int64_t lo = 0, hi = p->count;
+    while (lo < hi) {
+        int64_t mid = lo + (hi - lo) / 2;
+        const struct param *t = &p->list[mid];
+        int order = place_compare(want, place_of(t->kind, t->layer, t->expert));
+        if (order == 0) return t;
+        if (order < 0)
+            hi = mid;
+        else
+            lo = mid + 1;
+    }
+    return NULL;
+}
