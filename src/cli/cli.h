@@ -7,6 +7,9 @@
 
 #include "base/err.h"
 #include "base/opt.h"
+#include "ckpt/ckpt.h"
+#include "data/data.h"
+#include "model/spec.h"
 
 struct cli_command {
     const char *name;    /* a table ends with name NULL */
@@ -26,11 +29,37 @@ err_t cmd_verify(int argc, char **argv);
 err_t cmd_config(int argc, char **argv);
 err_t cmd_help(int argc, char **argv);
 
+/* Options that belong to no room. */
+struct cli_opts {
+    const char *out, *tokenizer;
+    int64_t threads; /* 0: one per CPU that this process may run on */
+    int64_t log_level;
+};
+extern const struct opt cli_opt_list[];
+
+/* The options of a run: every room's struct. A room that gets options is added here and in tables.c. */
+struct options {
+    struct cli_opts cli;
+    struct model_opts model;
+    struct data_opts data;
+    struct ckpt_opts ckpt;
+};
+
+/* The rooms' tables over `values`; returns how many. `out` has OPT_TABLES entries. */
+int cli_tables(struct opt_table out[OPT_TABLES], struct options *values);
+
+/* A command's words (argv[1] and on) as the options of a run; sets the log level. New: opt_free(*set) once `values` and
+ * its texts are no longer used. */
+MUST err_t cli_load(int argc, char **argv, struct options *values, struct opt_set **set);
+
 /* Read a command's words (argv[1] and on) into a set: run files (words that end in .yaml or .yml, or name a file) first,
  * then every key=value, each kind in its order. Any other word is ERR_USAGE. */
 MUST err_t cli_options(int argc, char **argv, struct opt_set *s);
 
 /* Help of one command, or of all where name is NULL, to standard output. ERR_USAGE names the nearest command. */
 MUST err_t cli_help(const char *name);
+
+/* The command of that name, or ERR_USAGE that names the nearest. */
+MUST err_t cli_find(const char *name, const struct cli_command **out);
 
 #endif

@@ -1,0 +1,23 @@
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+err_t cmd_help(int argc, char **argv) {
+    if (argc > 2) return FAIL(ERR_USAGE, "mop help takes one word, not %d; see `mop help`", argc - 1);
+    const char *topic = argc == 2 ? argv[1] : NULL;
+    struct opt_table tables[OPT_TABLES];
+    struct options values;
+    if (topic && strcmp(topic, "options") == 0) {
+        opt_help(tables, cli_tables(tables, &values));
+    } else if (topic && strcmp(topic, "markdown") == 0) {
+        (void)printf("# Options\n\n"
+                     "Made by `make docs` from the tables beside the code that reads them; do not edit.\n"
+                     "In a run file (YAML) the dots may be nesting; on the command line they are `key=value`.\n"
+                     "Whole numbers take k, M, G (powers of 1000) or Ki, Mi, Gi behind them.\n");
+        opt_help_markdown(tables, cli_tables(tables, &values));
+    } else {
+        TRY(cli_help(topic));
+    }
+    return OK;
+}

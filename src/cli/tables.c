@@ -1,0 +1,36 @@
+#include "base/log.h"
+#include "cli/cli.h"
+
+const struct opt cli_opt_list[] = {
+    {"out", OPT_TEXT, offsetof(struct cli_opts, out), NULL, NULL, 0, 0, "folder that a run writes: the model as a Hugging Face folder, log.jsonl, checkpoints in ckpt/"},
+    {"tokenizer", OPT_TEXT, offsetof(struct cli_opts, tokenizer), NULL, NULL, 0, 0, "tokenizer.json, or a folder that holds one"},
+    {"threads", OPT_INT, offsetof(struct cli_opts, threads), "0", NULL, 0, 1024, "threads that compute; 0: one per CPU; results do not depend on it"},
+    {"log.level", OPT_INT, offsetof(struct cli_opts, log_level), "3", NULL, 0, 5, "0 errors, 1 warnings, 2 once per run, 3 once per step, 4 per layer, 5 per kernel"},
+    {NULL, OPT_BOOL, 0, NULL, NULL, 0, 0, NULL},
+};
+
+int cli_tables(struct opt_table out[OPT_TABLES], struct options *values) {
+    const struct opt_table tables[] = {
+        {"run", cli_opt_list, &values->cli},
+        {"model", model_opt_list, &values->model},
+        {"data", data_opt_list, &values->data},
+        {"ckpt", ckpt_opt_list, &values->ckpt},
+    };
+    int count = (int)(sizeof tables / sizeof tables[0]);
+    for (int i = 0; i < count; i++) out[i] = tables[i];
+    return count;
+}
+
+err_t cli_load(int argc, char **argv, struct options *values, struct opt_set **set) {
+    struct opt_table tables[OPT_TABLES];
+    struct opt_set *s;
+    TRY(opt_new(tables, cli_tables(tables, values), &s));
+    err_t err = cli_options(argc, argv, s);
+    if (err != OK) {
+        opt_free(s);
+        return err_frame(err, __func__);
+    }
+    log_set_level((int)values->cli.log_level);
+    *set = s;
+    return OK;
+}
