@@ -1,0 +1,63 @@
+#include "kernels/kernels_int.h"
+
+/* A counting sort that needs no memory of its own: off[e] serves as expert e's cursor while rows are dealt, which leaves
+ * it at the first row of e + 1; moving all up by one place restores it. */
+void rows_plan_ref(struct pool *pool, const struct rows_plan_args *a) {
+    (void)pool;
+    int64_t pairs = a->tokens * a->k, sum = 0;
+    for (int e = 0; e <= a->experts; e++) a->off[e] = 0;
+    for (int64_t i = 0; i < pairs; i++)
+        if (a->ids[i] != 0xffff) a->off[a->ids[i]]++;
+    for (int e = 0; e < a->experts; e++) {
+        int64_t count = a->off[e];
+        a->off[e] = sum;
+        sum += count;
+    }
+    for (int64_t i = 0; i < pairs; i++) {
+        a->pos[i] = -1;
+        if (a->ids[i] == 0xffff) continue;
+        int64_t row = a->off[a->ids[i]]++;
+        a->token[row] = (int32_t)(i / a->k);
+        a->pos[i] = (int32_t)row;
+    }
+    for (int e = a->experts; e > 0; e--) a->off[e] = a->off[e - 1];
+    a->off[0] = 0;
+}
+
+void rows_gather_ref(struct pool *pool, const struct rows_gather_args *a) {
+    (void)pool;
+    int64_t bytes = a->width * act_bytes(a->act);
+    for (int64_t r = 0; r < a->rows; r++) memcpy((char *)a->y + r * bytes, (const char *)a->x + a->token[r] * bytes, (size_t)bytes);
+}
+
+void rows_combine_ref(struct pool *pool, const struct rows_combine_args *a) {
+    (void)pool;
+    for (int64_t t = 0; t < a->tokens; t++)
+        for (int64_t c = 0; c < a->width; c++) {
+            float sum = 0;
+            for (int s = 0; s < a->k; s++) {
+                int64_t row = a->pos[t * a->k + s];
+                if (row < 0) continue;
+                float x = act_load(a->act, a->x, row * a->width + c);
+                sum += a->w ? a->w[t * a->k + s] * x : x;
+            }
+            act_store(a->act, a->y, t * a->width + c, sum);
+        }
+}
+
+/* The inner product is taken in fp64 here, to be what fp32 sums of any order are compared with. */
+void rows_combine_backward_ref(struct pool *pool, const struct rows_combine_backward_args *a) {
+    (void)pool;
+    for (int64_t i = 0; i < a->tokens * a->k; i++) {
+        int64_t row = a->pos[i], t = i / a->k;
+        a->dw[i] = 0;
+        if (row < 0) continue;
+        double dot = 0;
+        for (int64_t c = 0; c < a->width; c++) {
+            float dy = act_load(a->act, a->dy, t * a->width + c);
+            dot += (double)dy * act_load(a->act, a->x, row * a->width + c);
+            act_store(a->act, a->dx, row * a->width + c, a->w[i] * dy);
+        }
+        a->dw[i] = (float)dot;
+    }
+}
