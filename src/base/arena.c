@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/os.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,9 +67,7 @@ void arena_init(struct arena *a, enum tier tier, enum life life, struct ledger *
 
 err_t arena_reserve(struct arena *a, int64_t bytes) {
     char what[64];
-    (void)strcpy(what, tier_names[a->tier]);
-    (void)strcat(what, " memory for the life of a ");
-    (void)strcat(what, life_names[a->life]);
+    (void)snprintf(what, sizeof what, "%s memory for the life of a %s", tier_names[a->tier], life_names[a->life]);
     void *p;
     err_t err = os_reserve((size_t)bytes, what, &p);
     if (err == ERR_NOMEM && a->ledger) ledger_print(a->ledger, LOG_ERROR);

@@ -39,8 +39,9 @@ void err_clear(void);
 /* Copy message and trail of another thread into this one's: how a pool or a rank hands its error up. */
 err_t err_adopt(err_t code, const char *message);
 
-/* FAIL(ERR_IO, "cannot open %s: %s; check the path", path, why) */
-#define FAIL(code, ...) err_set((code), __func__, __VA_ARGS__)
+/* FAIL(ERR_IO, "cannot open %s: %s; check the path", path, why). Its value is written out as `code`, so that an analyzer
+ * that reads one file at a time sees that it is not OK. */
+#define FAIL(code, ...) ((void)err_set((code), __func__, __VA_ARGS__), (code))
 
 #define TRY(e)                                                                                     \
     do {                                                                                           \
