@@ -10,11 +10,16 @@ CPPFLAGS += -D_GNU_SOURCE -Isrc -I.
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=c11 $(CFLAGS) $(WARN) $(EXTRA) $(shell pkg-config --cflags $(LIBS_PC))
 ALL_LIBS = $(shell pkg-config --libs $(LIBS_PC)) -lpthread -lm
+JOBS ?= $(shell nproc)
 
 LIB_SRC = $(filter-out src/cli/main.c,$(wildcard src/*/*.c src/kernels/*/*.c models/*.c))
 LIB_OBJ = $(LIB_SRC:%.c=$(BUILD)/obj/%.o)
-TEST_SRC = $(wildcard tests/*/test_*.c)
+TEST_SRC = $(wildcard tests/*/test_*.c tests/fuzz/fuzz_*.c)
 TEST_BIN = $(TEST_SRC:tests/%.c=$(BUILD)/tests/%)
+
+ASAN = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+TSAN = -fsanitize=thread
+FUZZ_RUNS ?= 20000
 
 all: $(BUILD)/mop
 
@@ -40,8 +45,47 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libmop.a
 
 tests: $(TEST_BIN)
 
+# The build under test in one line, for the targets below: $(call tested,FOLDER,FLAGS)
+tested = $(MAKE) -j$(JOBS) BUILD=$(1) EXTRA="$(2)" all tests
+
+deps:
+	tools/deps.sh build
+
+deps-ci:
+	tools/deps.sh build ci
+
+check: deps
+	+$(call tested,$(BUILD),$(EXTRA))
+	tools/run_tests.sh $(BUILD)
+
+# The sanitizers' builds run every test again; fault injection and the fuzz drivers run in full instead of a sample.
+check-all: deps
+	+$(call tested,$(BUILD),$(EXTRA))
+	+$(call tested,$(BUILD)/asan,$(ASAN))
+	+$(call tested,$(BUILD)/tsan,$(TSAN))
+	MOP_TORTURE=all FUZZ_RUNS=$(FUZZ_RUNS) tools/run_tests.sh $(BUILD) $(BUILD)/asan $(BUILD)/tsan
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(BUILD)/mop $(DESTDIR)$(PREFIX)/bin/mop
+
+demo:
+	tools/deps.sh build demo
+	+$(MAKE) -j$(JOBS) all
+	tools/demo.sh $(BUILD)/mop
+
+docs: all
+	mkdir -p docs
+	$(BUILD)/mop help markdown > docs/options.md
+
+format:
+	clang-format -i $$(tools/sources.sh c)
+
+lint:
+	tools/lint.sh
+
 clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all tests clean
+.PHONY: all tests deps deps-ci check check-all install demo docs format lint clean
