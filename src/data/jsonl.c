@@ -1,0 +1,155 @@
+/* JSON lines, streamed: the buffer holds the line under way and what was read beyond it. */
+#include "base/os.h"
+#include "data/data_int.h"
+#include "data/utf8.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNK = 1 << 20 };
+
+struct jsonl {
+    char *path;
+    int fd, invalid;
+    int64_t bytes, at; /* of the file; read so far */
+    char *buf;
+    int64_t room, begin, end; /* what is read and not used lies in [begin, end) */
+    char *fixed;              /* a line with its invalid parts replaced */
+    int64_t fixed_room, line;
+    json_t *record;
+    char where[OS_PATH_MAX + 32];
+};
+
+err_t jsonl_open(const char *path, int invalid_utf8, struct jsonl **out) {
+    struct jsonl *j = calloc(1, sizeof *j);
+    if (!j) return FAIL(ERR_NOMEM, "out of memory while opening %s", path);
+    j->fd = -1;
+    j->invalid = invalid_utf8;
+    j->room = CHUNK;
+    j->path = strdup(path);
+    j->buf = malloc((size_t)j->room);
+    err_t err = j->path && j->buf ? OK : FAIL(ERR_NOMEM, "out of memory while opening %s", path);
+    if (err == OK) err = os_open_read(path, &j->fd, &j->bytes);
+    if (err != OK) {
+        jsonl_close(j);
+        return err_frame(err, __func__);
+    }
+    *out = j;
+    return OK;
+}
+
+void jsonl_close(struct jsonl *j) {
+    if (!j) return;
+    json_decref(j->record);
+    os_close(j->fd);
+    free(j->path);
+    free(j->buf);
+    free(j->fixed);
+    free(j);
+}
+
+const char *jsonl_where(const struct jsonl *j) { return j->where; }
+int64_t jsonl_bytes_read(const struct jsonl *j) { return j->at - (j->end - j->begin); }
+
+/* Read more behind `end`: first what is used up leaves the buffer, then it grows. */
+static err_t read_more(struct jsonl *j) {
+    if (j->begin > 0) {
+        memmove(j->buf, j->buf + j->begin, (size_t)(j->end - j->begin));
+        j->end -= j->begin;
+        j->begin = 0;
+    }
+    if (j->end == j->room) {
+        char *more = realloc(j->buf, (size_t)j->room * 2);
+        if (!more) return FAIL(ERR_NOMEM, "%s:%lld is longer than %lld bytes, and memory is out; split the record", j->path, (long long)j->line,
+                               (long long)j->room);
+        j->buf = more;
+        j->room *= 2;
+    }
+    int64_t n = j->room - j->end < j->bytes - j->at ? j->room - j->end : j->bytes - j->at;
+    TRY(os_read_at(j->fd, j->path, j->buf + j->end, n, j->at));
+    j->end += n;
+    j->at += n;
+    return OK;
+}
+
+/* The next line without its newline; *line NULL at the end of the file. */
+static err_t next_line(struct jsonl *j, char **line, int64_t *count) {
+    int64_t seen = 0;
+    j->line++;
+    for (;;) {
+        char *start = j->buf + j->begin, *end = j->end > j->begin + seen ? memchr(start + seen, '\n', (size_t)(j->end - j->begin - seen)) : NULL;
+        bool last = j->at == j->bytes;
+        if (end || last) {
+            *count = end ? end - start : j->end - j->begin;
+            *line = end || *count > 0 ? start : NULL;
+            j->begin += *count + (end ? 1 : 0);
+            return OK;
+        }
+        seen = j->end - j->begin;
+        TRY(read_more(j));
+    }
+}
+
+/* Make the line valid UTF-8, or say where it is not. */
+static err_t clean_line(struct jsonl *j, char **line, int64_t *count) {
+    int64_t good = utf8_valid(*line, *count);
+    if (good == *count) return OK;
+    if (j->invalid == CORPUS_UTF8_STRICT) {
+        int64_t offset = j->at - (j->end - (*line - j->buf)) + good;
+        return FAIL(ERR_FORMAT, "%s:%lld is not UTF-8: byte 0x%02x at byte %lld of the file (the first is 0); correct it or set data.invalid_utf8=replace",
+                    j->path, (long long)j->line, (unsigned)(unsigned char)(*line)[good], (long long)offset);
+    }
+    int64_t room = utf8_replaced_bytes(*line, *count);
+    if (room > j->fixed_room) {
+        char *more = realloc(j->fixed, (size_t)room);
+        if (!more) return FAIL(ERR_NOMEM, "out of memory for the %lld bytes of %s:%lld", (long long)room, j->path, (long long)j->line);
+        j->fixed = more;
+        j->fixed_room = room;
+    }
+    memcpy(j->fixed + (room - *count), *line, (size_t)*count);
+    utf8_replace(j->fixed, room, *count);
+    *line = j->fixed;
+    *count = room;
+    return OK;
+}
+
+static bool blank(const char *line, int64_t count) {
+    for (int64_t i = 0; i < count; i++)
+        if (!strchr(" \t\r", line[i]) || !line[i]) return false;
+    return true;
+}
+
+err_t jsonl_next(struct jsonl *j, const struct json_t **record, bool *got) {
+    json_decref(j->record);
+    j->record = NULL;
+    char *line = NULL;
+    int64_t count = 0;
+    do {
+        TRY(next_line(j, &line, &count));
+        if (!line) {
+            *got = false;
+            return OK;
+        }
+        if (j->line == 1 && count >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0) { /* a byte-order mark is no part of JSON */
+            line += 3;
+            count -= 3;
+        }
+    } while (blank(line, count));
+    TRY(clean_line(j, &line, &count));
+    json_error_t why;
+    j->record = json_loadb(line, (size_t)count, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &why);
+    if (!j->record) {
+        if (json_error_code(&why) == json_error_out_of_memory)
+            return FAIL(ERR_NOMEM, "out of memory for the %lld bytes of %s:%lld; split the record", (long long)count, j->path, (long long)j->line);
+        return FAIL(ERR_FORMAT, "%s:%lld is not JSON: %s, column %d; every line must be one JSON object", j->path, (long long)j->line, why.text,
+                    why.column);
+    }
+    if (!json_is_object(j->record))
+        return FAIL(ERR_FORMAT, "%s:%lld is not a JSON object; every line must be one, {\"text\": ...} for example", j->path, (long long)j->line);
+    (void)snprintf(j->where, sizeof j->where, "%s:%lld", j->path, (long long)j->line);
+    *record = j->record;
+    *got = true;
+    return OK;
+}
