@@ -27,7 +27,9 @@ struct dense {
 };
 
 MUST err_t dense_bytes(const struct shape *h, struct ledger *out);
+/* dense_layout: norms, whose scratch is in use beside every other room's. mlp_layout: the feed-forward, whose scratch others share. */
 MUST err_t dense_layout(struct dense *d, const struct exec *ex, const struct store *store, const struct shape *h, struct arenas *m);
+MUST err_t mlp_layout(struct dense *d, struct arenas *m);
 
 /* x (T, H) = embedding rows of ids (T). Backward adds dx to the rows' gradients; start -1 is padding. Local. */
 MUST err_t embed_forward(struct dense *d, const int32_t *ids, void *x);

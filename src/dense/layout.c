@@ -8,12 +8,12 @@ err_t dense_bytes(const struct shape *h, struct ledger *out) {
     const int64_t halves = shape_slots(h, 2 * s->layers), mlps = mlp_layers(s) ? shape_slots(h, mlp_layers(s)) : 0;
     const bool kept = halves > 1;
     const int64_t normed = arena_bytes(t * s->hidden * b) + arena_bytes(4 * t);
-    TRY(ledger_predict(out, "dense", "sets", TIER_HOST, LIFE_RUN,
+    TRY(ledger_predict(out, "dense", "sets", TIER_DEVICE, LIFE_RUN,
                        arena_bytes(halves * (int64_t)sizeof(struct normed)) + arena_bytes(mlps * (int64_t)sizeof(struct mlp_saved))));
     TRY(ledger_predict(out, "dense", "normed inputs", TIER_DEVICE, kept ? LIFE_STEP : LIFE_SCRATCH, halves * normed));
     TRY(ledger_predict(out, "dense", "final norm", TIER_DEVICE, LIFE_STEP, normed));
     TRY(ledger_predict(out, "dense", "feed-forward", TIER_DEVICE, kept ? LIFE_STEP : LIFE_SCRATCH, mlps * (arena_bytes(t * 2 * f * b) + arena_bytes(t * f * b))));
-    if (h->backward) TRY(ledger_predict(out, "dense", "gradients", TIER_DEVICE, LIFE_SCRATCH, arena_bytes(t * f * b)));
+    if (h->backward && mlps) TRY(ledger_predict(out, "dense", "gradients", TIER_DEVICE, LIFE_SCRATCH, arena_bytes(t * f * b)));
     return OK;
 }
 
@@ -24,7 +24,6 @@ static err_t push_normed(struct arena *a, const struct shape *h, const char *wha
 
 err_t dense_layout(struct dense *d, const struct exec *ex, const struct store *store, const struct shape *h, struct arenas *m) {
     const struct spec *s = h->spec;
-    const int64_t t = h->tokens, b = dtype_bytes(h->act), f = mlp_layers(s) ? s->dense_width : 0;
     *d = (struct dense){.ex = ex, .store = store, .shape = *h};
     const int halves = shape_slots(h, 2 * s->layers), mlps = mlp_layers(s) ? shape_slots(h, mlp_layers(s)) : 0;
     struct arena *keep = halves > 1 ? &m->step : &m->scratch;
@@ -35,6 +34,15 @@ err_t dense_layout(struct dense *d, const struct exec *ex, const struct store *s
         struct normed unused;
         TRY(push_normed(keep, h, "normed inputs", d->half ? &d->half[i] : &unused));
     }
+    return OK;
+}
+
+err_t mlp_layout(struct dense *d, struct arenas *m) {
+    const struct shape *h = &d->shape;
+    const int64_t t = h->tokens, b = dtype_bytes(h->act), f = h->spec->dense_width;
+    if (mlp_layers(h->spec) == 0) return OK;
+    const int mlps = shape_slots(h, mlp_layers(h->spec));
+    struct arena *keep = shape_slots(h, 2 * h->spec->layers) > 1 ? &m->step : &m->scratch;
     for (int i = 0; i < mlps; i++) {
         struct mlp_saved unused, *v = d->mlp ? &d->mlp[i] : &unused;
         TRY(arena_push(keep, "dense", "feed-forward", t * 2 * f * b, &v->gate_up));

@@ -1,0 +1,61 @@
+#include "train/train.h"
+
+#include <math.h>
+#include <string.h>
+
+err_t step_forward(struct run *r) {
+    const int halves = 2 * r->shape.spec->layers;
+    experts_begin_micro(&r->experts);
+    TRY(embed_forward(&r->dense, r->batch.ids, stash_boundary(&r->stash, 0)));
+    for (int j = 0; j < halves; j++) TRY(half_forward(r, j, false));
+    return dense_norm_forward(&r->dense, PARAM_FINAL_NORM, -1, stash_boundary(&r->stash, halves), &r->dense.last);
+}
+
+static int64_t not_padding(const struct run *r) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < r->shape.tokens; i++) n += r->host.doc_start[i] >= 0;
+    return n;
+}
+
+err_t step_micro(struct run *r, float loss_scale, double aux_scale, struct micro_out *out) {
+    const int halves = 2 * r->shape.spec->layers;
+    out->tokens = not_padding(r);
+    TRY(step_forward(r));
+    TRY(experts_balance(&r->experts, out->tokens, aux_scale, &out->aux));
+    TRY(vocab_loss(&r->vocab, r->dense.last.h, r->batch.targets, loss_scale, r->dh, &out->loss_sum, &out->targets));
+    /* no residual goes round the final norm: its input's gradient starts at zero */
+    memset(r->dx, 0, (size_t)(r->shape.tokens * r->shape.spec->hidden * dtype_bytes(r->shape.act)));
+    TRY(dense_norm_backward(&r->dense, PARAM_FINAL_NORM, -1, stash_boundary(&r->stash, halves), &r->dense.last, r->dh, r->dx));
+    for (int j = halves - 1; j >= 0; j--) TRY(half_backward(r, j));
+    return embed_backward(&r->dense, r->batch.ids, r->batch.doc_start, r->dx);
+}
+
+err_t train_step(struct run *r, const struct step_in *in, struct step_out *out) {
+    const int64_t micros = in->batch / r->shape.rows;
+    struct step_out o = {0};
+    TRY(loader_step_targets(in->loader, in->step, in->batch, &o.targets));
+    experts_begin_step(&r->experts);
+    double loss_sum = 0;
+    for (int64_t i = 0; i < micros; i++) {
+        struct micro_out m;
+        TRY(loader_batch(in->loader, in->step, in->batch, i * r->shape.rows, r->shape.rows, &r->host));
+        TRY(run_upload(r));
+        TRY(step_micro(r, (float)(1.0 / (double)o.targets), in->aux_coef / (double)micros, &m));
+        TRY(r->mesh.dense.ops->all_reduce(&r->mesh.dense, &m.loss_sum, 1, DT_F64));
+        if (!isfinite(m.loss_sum)) return blame_loss(r, in->step, m.loss_sum);
+        loss_sum += m.loss_sum;
+        o.aux += m.aux / (double)micros;
+        o.tokens += m.tokens;
+    }
+    o.loss = loss_sum / (double)o.targets;
+    o.total = o.loss + in->aux_coef * o.aux;
+    TRY(optim_norm(&r->optim, &o.grad_norm));
+    if (!isfinite(o.grad_norm)) return blame_gradient(r, in->step, o.grad_norm);
+    struct moved *moved = NULL;
+    if (in->check_moved) TRY(moved_before(r, in->lr, o.grad_norm, in->clip, &moved));
+    optim_update(&r->optim, in->lr, in->t, o.grad_norm, in->clip);
+    if (moved) TRY(moved_after(r, in->step, moved));
+    if (in->balance_rate > 0) TRY(experts_balance_bias(&r->experts, in->balance_rate));
+    *out = o;
+    return OK;
+}

@@ -1,0 +1,161 @@
+/* WHAT    The corridor: calls the rooms in the order of the data's journey, and everything built on that: the training
+ *         loop, evaluation, generation, comparison with golden folders.
+ *           model_src   a model as it was found: spec, tensors, config text, weights to read
+ *           run         a rank at work: device, arenas, weights, rooms
+ *           step        one micro-batch forward and backward; one optimizer step
+ * INVARIANTS
+ *         I1 Nothing is allocated after the first step.
+ *         I2 The same run gives the same bits, with any number of threads, resumed or not.
+ * SEE     mop.md, ARCHITECTURE.md */
+#ifndef MOP_TRAIN_TRAIN_H
+#define MOP_TRAIN_TRAIN_H
+
+#include "attention/attention.h"
+#include "ckpt/ckpt.h"
+#include "data/data.h"
+#include "dense/dense.h"
+#include "device/device.h"
+#include "experts/experts.h"
+#include "optim/optim.h"
+#include "stash/stash.h"
+#include "vocab/vocab.h"
+
+#include <stdatomic.h>
+
+/* ---- options ---- */
+
+enum resume { RESUME_NO, RESUME_AUTO };
+struct train_opts {
+    int64_t steps, batch, micro_batch, warmup, decay_steps, seed, valid_every, valid_sequences;
+    double lr, lr_floor, clip, aux_coef;
+    int schedule, resume;
+};
+extern const struct opt train_opt_list[];
+
+/* All that a run is told. Borrowed. */
+struct job {
+    const struct model_opts *model;
+    const struct data_opts *data;
+    const struct train_opts *train;
+    const struct optim_opts *optim;
+    const struct experts_opts *experts;
+    const struct stash_opts *stash;
+    const struct ckpt_opts *ckpt;
+    const char *out, *tokenizer;
+    int64_t threads;
+    const char *config_text;  /* the run's options as text, kept in checkpoints for people */
+    const atomic_int *stop;   /* set from outside: finish the step, save, return ERR_STOPPED; may be NULL */
+};
+
+/* ---- the model as found ---- */
+
+struct model_src {
+    struct spec spec;
+    struct params params;
+    char *config_json;         /* text to be written back */
+    struct st_reader *reader;  /* NULL: initialise at random */
+    enum dtype *file_dtype;    /* [params.count] of the tensors in files */
+    const char *dir;           /* Hugging Face folder, or NULL; borrowed */
+    uint64_t seed;             /* of the random initialisation */
+};
+/* vocab: used where init=random's keys leave it open (0: then an error). New: model_src_close. */
+MUST err_t model_src_open(const struct model_opts *o, int64_t vocab, uint64_t seed, struct model_src *out);
+void model_src_close(struct model_src *m);
+/* fp32 elements [from, from+n) of tensor p as found. */
+MUST err_t model_src_read(const struct model_src *m, const struct param *p, int64_t from, int64_t n, float *out);
+
+/* ---- a rank at work ---- */
+
+struct run_setup {
+    int64_t rows, seq;         /* of a micro-batch */
+    int64_t positions;         /* how many positions have a cos and sin; at least seq */
+    enum dtype act;
+    bool train, keep;          /* with gradients and moments; intermediates kept */
+    int64_t threads;
+    const struct optim_opts *optim; /* train only */
+    const char *isa;           /* kernels_cpu's; NULL: the best */
+};
+
+struct run {
+    struct device device;
+    struct exec ex;
+    struct mesh mesh;
+    struct ledger ledger;
+    struct arenas arenas;
+    struct shape shape;
+    const struct model_src *src;
+    struct store store;
+    struct dense dense;
+    struct attention attention;
+    struct experts experts;
+    struct vocab vocab;
+    struct stash stash;
+    struct optim optim;
+    struct batch host, batch;  /* as loaded; on the device, doc_start absolute and -1 for padding */
+    int32_t *start;            /* (T) as doc_start, padding at itself: what attention reads */
+    void *dx, *dh;             /* (T, H) act, training */
+    int *slot;                 /* [layers] which layer of its kind (MoE or not) a layer is */
+};
+
+/* Formula, dry run and reserve agree, or it is an error. Weights are those of src. New: run_close. */
+MUST err_t run_open(struct run *r, const struct model_src *src, const struct run_setup *setup);
+void run_close(struct run *r);
+/* Work on the first `tokens` of one row only (tokens <= laid out): generation and evaluation. */
+void run_set_tokens(struct run *r, int64_t tokens);
+/* r->host to r->batch. */
+MUST err_t run_upload(struct run *r);
+
+/* ---- one step ---- */
+
+struct micro_out { double loss_sum, aux; int64_t targets, tokens; };
+
+/* Embedding, blocks, final norm: r->dense.last.h holds what the head reads. Local. */
+MUST err_t step_forward(struct run *r);
+/* Half-layers (block.c). */
+MUST err_t half_forward(struct run *r, int j, bool again);
+MUST err_t half_backward(struct run *r, int j);
+
+/* Forward and backward of the batch in hand. loss_scale: 1 / targets of the step. aux_scale: coefficient / micro-batches. */
+MUST err_t step_micro(struct run *r, float loss_scale, double aux_scale, struct micro_out *out);
+
+struct step_out { double loss, aux, total, grad_norm; int64_t tokens, targets; };
+struct step_in { const struct loader *loader; int64_t step, batch; double lr, clip, aux_coef, balance_rate; int64_t t; bool check_moved; };
+/* One optimizer step over all its micro-batches. */
+MUST err_t train_step(struct run *r, const struct step_in *in, struct step_out *out);
+
+/* Which tensor, layer and room a non-finite loss or gradient comes from: always returns the error. */
+MUST err_t blame_loss(struct run *r, int64_t step, double loss);
+MUST err_t blame_gradient(struct run *r, int64_t step, double norm);
+
+/* Every tensor that the first update can move has moved (users.md: frozen experts). */
+struct moved;
+MUST err_t moved_before(struct run *r, double lr, double norm, double clip, struct moved **out);
+MUST err_t moved_after(struct run *r, int64_t step, struct moved *m); /* frees m */
+
+/* ---- the whole ---- */
+
+MUST err_t train_run(const struct job *job);
+/* Mean loss in nats per target over the first `sequences` (0: all) of a split. */
+MUST err_t eval_split(struct run *r, const struct loader *l, int64_t sequences, double *loss, int64_t *targets);
+
+/* Continue `ids` (count, room for count + tokens) by sampling. temperature 0: the most likely. stop < 0: none.
+ * `each` is called with every new id; it may end the generation by setting *more false. */
+struct generate_in {
+    int32_t *ids;
+    int64_t count, tokens;
+    double temperature;
+    uint64_t seed;
+    int32_t stop;
+    err_t (*each)(void *ctx, int32_t id);
+    void *ctx;
+};
+MUST err_t generate(struct run *r, const struct generate_in *in, int64_t *made);
+
+/* Run state and values as the ckpt room wants them (state.c). */
+struct train_state { int64_t step; uint64_t seed, data; int64_t batch; };
+MUST err_t state_save(struct run *r, const struct job *job, const struct train_state *s, bool final);
+/* The model as found, as a Hugging Face folder at job->out: nothing is held but a buffer. */
+MUST err_t state_save_found(const struct model_src *src, const struct job *job);
+MUST err_t state_load(struct run *r, const struct job *job, int64_t step, struct train_state *s);
+
+#endif
