@@ -15,7 +15,8 @@
 
 typedef ref_real real;
 
-/* A tensor of the model: its values, and where its gradient is added (NULL in a mere forward). Both NULL: the model has none. */
+/* A tensor of the model: its values, and where its gradient is added (NULL in a mere forward). Both NULL: the model has none,
+ * which biases and QK norms may be. */
 struct weight {
     const real *w;
     real *g_acc;
@@ -23,25 +24,25 @@ struct weight {
 
 /* What the attention half of a layer keeps for its backward. KV: kv_heads*head_dim, Q: heads*head_dim. */
 struct attention {
-    real *x, *xn;          /* (N, H) the half's input; normalised */
-    real *q, *k, *v;       /* (N, Q) (N, KV) (N, KV) projected, biases added */
-    real *qn, *kn;         /* after the QK norms; the same buffers as q and k where there are none */
-    real *qr, *kr, *vc;    /* clamped, and q and k turned: what attention sees */
-    real *prob;            /* (heads, N, S) */
-    real *mix;             /* (N, Q) attention's output, before the o projection */
+    real *x, *xn;       /* (N, H) the half's input; normalised */
+    real *q, *k, *v;    /* (N, Q) (N, KV) (N, KV) projected, biases added */
+    real *qn, *kn;      /* after the QK norms; the same buffers as q and k where there are none */
+    real *qr, *kr, *vc; /* clamped, and q and k turned: what attention sees */
+    real *prob;         /* (heads, N, S) */
+    real *mix;          /* (N, Q) attention's output, before the o projection */
 };
 
 /* What the feed-forward half keeps. A dense layer is one expert that every token takes with weight 1: slots = 1. */
 struct ffn {
     bool moe;
-    int slots;             /* k, or 1 */
-    int64_t width;         /* I of this layer */
-    real *x, *xn;          /* (N, H) */
-    real *prob;            /* (N, E) softmax over all experts; MoE only */
-    int32_t *choice;       /* (N, slots) expert, or -1 for padding */
-    real *weight;          /* (N, slots) */
-    real *gate, *up;       /* (N*slots, I) */
-    real *out;             /* (N*slots, H) the experts' outputs, unweighted */
+    int slots;       /* k, or 1 */
+    int64_t width;   /* I of this layer */
+    real *x, *xn;    /* (N, H) */
+    real *prob;      /* (N, E) softmax over all experts; MoE only */
+    int32_t *choice; /* (N, slots) expert, or -1 for padding */
+    real *weight;    /* (N, slots) */
+    real *gate, *up; /* (N*slots, I) */
+    real *out;       /* (N*slots, H) the experts' outputs, unweighted */
 };
 
 /* Memory of a call: a chain of zeroed blocks, freed together. */
@@ -53,14 +54,14 @@ struct run {
     const struct spec *s;
     const struct params *p;
     const real *w;
-    real *g_acc;             /* NULL: forward only */
+    real *g_acc; /* NULL: forward only */
     const struct ref_batch *b;
-    int64_t n;               /* N */
-    int64_t live;            /* tokens that are not padding */
-    float *inv_freq;         /* (head_dim/2) */
-    struct attention *att;   /* (L) */
-    struct ffn *ffn;         /* (L) */
-    double *hits;            /* (E) rows that chose e over all layers, / (live*L_moe): F of the load-balancing loss */
+    int64_t n;             /* N */
+    int64_t live;          /* tokens that are not padding */
+    float *inv_freq;       /* (head_dim/2) */
+    struct attention *att; /* (L) */
+    struct ffn *ffn;       /* (L) */
+    double *hits;          /* (E) rows that chose e over all layers, / (live*L_moe): F of the load-balancing loss */
     struct block *blocks;
 };
 
@@ -85,10 +86,18 @@ static void free_blocks(struct run *r) {
     }
 }
 
-static struct weight weight_of(const struct run *r, enum param_kind kind, int layer, int expert) {
-    const struct param *t = params_at(r->p, kind, layer, expert);
-    if (!t) return (struct weight){NULL, NULL};
+static struct weight weight_at(const struct run *r, const struct param *t) {
     return (struct weight){r->w + t->offset, r->g_acc ? r->g_acc + t->offset : NULL};
+}
+
+/* A tensor that check_params has found to be there. */
+static struct weight weight_of(const struct run *r, enum param_kind kind, int layer, int expert) {
+    return weight_at(r, params_at(r->p, kind, layer, expert));
+}
+
+static struct weight bias_of(const struct run *r, enum param_kind kind, int layer) {
+    const struct param *t = params_at(r->p, kind, layer, -1);
+    return t ? weight_at(r, t) : (struct weight){NULL, NULL};
 }
 
 /* ---- 1 operations ---- */
@@ -121,9 +130,7 @@ static void linear_backward(int64_t n, int64_t out, int64_t in, const real *dy, 
 }
 
 /* RMS norm of each row of `width`: y = x * r * w, r = 1/sqrt(mean(x^2) + eps) */
-static real norm_scale(int64_t width, const real *x, double eps) {
-    return (real)(1 / sqrt((double)dot(x, x, width) / (double)width + eps));
-}
+static real norm_scale(int64_t width, const real *x, double eps) { return (real)(1 / sqrt((double)dot(x, x, width) / (double)width + eps)); }
 
 static void norm(int64_t rows, int64_t width, double eps, const real *x, struct weight w, real *y) {
     for (int64_t t = 0; t < rows; t++) {
@@ -227,9 +234,9 @@ static void attention_forward(struct run *r, int layer, real *x) {
     int64_t n = r->n, H = s->hidden, d = s->head_dim, q = s->heads * d, kv = s->kv_heads * d;
     memcpy(a->x, x, (size_t)(n * H) * sizeof *x);
     norm(n, H, s->norm_eps, a->x, weight_of(r, PARAM_ATTN_NORM, layer, -1), a->xn);
-    linear(n, q, H, a->xn, weight_of(r, PARAM_Q, layer, -1), weight_of(r, PARAM_Q_BIAS, layer, -1), a->q);
-    linear(n, kv, H, a->xn, weight_of(r, PARAM_K, layer, -1), weight_of(r, PARAM_K_BIAS, layer, -1), a->k);
-    linear(n, kv, H, a->xn, weight_of(r, PARAM_V, layer, -1), weight_of(r, PARAM_V_BIAS, layer, -1), a->v);
+    linear(n, q, H, a->xn, weight_of(r, PARAM_Q, layer, -1), bias_of(r, PARAM_Q_BIAS, layer), a->q);
+    linear(n, kv, H, a->xn, weight_of(r, PARAM_K, layer, -1), bias_of(r, PARAM_K_BIAS, layer), a->k);
+    linear(n, kv, H, a->xn, weight_of(r, PARAM_V, layer, -1), bias_of(r, PARAM_V_BIAS, layer), a->v);
     if (s->qk_norm != QK_NORM_NONE) {
         bool head = s->qk_norm == QK_NORM_HEAD; /* over each head, or over all heads of a token together */
         norm(head ? n * s->heads : n, head ? d : q, s->norm_eps, a->q, weight_of(r, PARAM_Q_NORM, layer, -1), a->qn);
@@ -254,7 +261,7 @@ static void attention_forward(struct run *r, int layer, real *x) {
             for (int64_t j = 0; j < keys; j++) add_scaled(d, prob[j], a->vc + (first + j) * kv + c, a->mix + t * q + h * d);
         }
     }
-    linear(n, H, q, a->mix, weight_of(r, PARAM_O, layer, -1), weight_of(r, PARAM_O_BIAS, layer, -1), x);
+    linear(n, H, q, a->mix, weight_of(r, PARAM_O, layer, -1), bias_of(r, PARAM_O_BIAS, layer), x);
     add_scaled(n * H, 1, a->x, x);
 }
 
@@ -270,7 +277,7 @@ static err_t attention_backward(struct run *r, int layer, real *dx) {
     TAKE(r, n * kv, &dv);
     TAKE(r, r->b->seq, &dprob);
     TAKE(r, n * H, &dxn);
-    linear_backward(n, H, q, dx, a->mix, weight_of(r, PARAM_O, layer, -1), weight_of(r, PARAM_O_BIAS, layer, -1), dmix);
+    linear_backward(n, H, q, dx, a->mix, weight_of(r, PARAM_O, layer, -1), bias_of(r, PARAM_O_BIAS, layer), dmix);
 
     real scale = (real)(1 / sqrt((double)d));
     for (int h = 0; h < s->heads; h++) {
@@ -302,9 +309,9 @@ static err_t attention_backward(struct run *r, int layer, real *dx) {
         norm_backward(head ? n * s->heads : n, head ? d : q, s->norm_eps, dqn, a->q, weight_of(r, PARAM_Q_NORM, layer, -1), dq);
         norm_backward(head ? n * s->kv_heads : n, head ? d : kv, s->norm_eps, dkn, a->k, weight_of(r, PARAM_K_NORM, layer, -1), dk);
     }
-    linear_backward(n, q, H, dq, a->xn, weight_of(r, PARAM_Q, layer, -1), weight_of(r, PARAM_Q_BIAS, layer, -1), dxn);
-    linear_backward(n, kv, H, dk, a->xn, weight_of(r, PARAM_K, layer, -1), weight_of(r, PARAM_K_BIAS, layer, -1), dxn);
-    linear_backward(n, kv, H, dv, a->xn, weight_of(r, PARAM_V, layer, -1), weight_of(r, PARAM_V_BIAS, layer, -1), dxn);
+    linear_backward(n, q, H, dq, a->xn, weight_of(r, PARAM_Q, layer, -1), bias_of(r, PARAM_Q_BIAS, layer), dxn);
+    linear_backward(n, kv, H, dk, a->xn, weight_of(r, PARAM_K, layer, -1), bias_of(r, PARAM_K_BIAS, layer), dxn);
+    linear_backward(n, kv, H, dv, a->xn, weight_of(r, PARAM_V, layer, -1), bias_of(r, PARAM_V_BIAS, layer), dxn);
     norm_backward(n, H, s->norm_eps, dxn, a->x, weight_of(r, PARAM_ATTN_NORM, layer, -1), dx); /* added to the residual's */
     return OK;
 }
@@ -356,10 +363,8 @@ static void route_forward(struct run *r, int layer) {
             for (int j = 0; j < k; j++) choice[j] = -1; /* padding routes nowhere */
             continue;
         }
-        if (r->b->routes)
-            memcpy(choice, r->b->routes + (layer * n + t) * k, (size_t)k * sizeof *choice);
-        else
-            top_k(s->experts, k, prob, choice);
+        if (r->b->routes) memcpy(choice, r->b->routes + (layer * n + t) * k, (size_t)k * sizeof *choice);
+        else top_k(s->experts, k, prob, choice);
         for (int j = 0; j < k; j++) sum += weight[j] = prob[choice[j]];
         for (int j = 0; j < k && s->renormalise; j++) weight[j] /= sum;
         for (int j = 0; j < k; j++) r->hits[choice[j]] += 1;
@@ -527,6 +532,23 @@ static double load_balance(struct run *r) {
 
 /* ---- 5 a step: text has become ids; forward, loss, backward ---- */
 
+/* The table is of this spec's model: what is read below is there. */
+static err_t check_params(const struct spec *s, const struct params *p) {
+    static const enum param_kind attention[] = {PARAM_ATTN_NORM, PARAM_Q, PARAM_K, PARAM_V, PARAM_O, PARAM_FFN_NORM};
+    static const enum param_kind mlp[2][3] = {{PARAM_MLP_GATE, PARAM_MLP_UP, PARAM_MLP_DOWN},
+                                              {PARAM_EXPERT_GATE, PARAM_EXPERT_UP, PARAM_EXPERT_DOWN}};
+    ENSURE(params_at(p, PARAM_EMBED, -1, -1) && params_at(p, PARAM_FINAL_NORM, -1, -1) && (s->tied || params_at(p, PARAM_HEAD, -1, -1)));
+    for (int layer = 0; layer < s->layers; layer++) {
+        bool moe = s->is_moe[layer];
+        for (int i = 0; i < 6; i++) ENSURE(params_at(p, attention[i], layer, -1));
+        ENSURE(s->qk_norm == QK_NORM_NONE || (params_at(p, PARAM_Q_NORM, layer, -1) && params_at(p, PARAM_K_NORM, layer, -1)));
+        ENSURE(!moe || params_at(p, PARAM_ROUTER, layer, -1));
+        for (int e = 0; e < (moe ? s->experts : 1); e++)
+            for (int i = 0; i < 3; i++) ENSURE(params_at(p, mlp[moe][i], layer, moe ? e : -1));
+    }
+    return OK;
+}
+
 static err_t check_batch(const struct spec *s, const struct ref_batch *b) {
     for (int64_t t = 0; t < b->rows * b->seq; t++) {
         bool pad = b->doc_start[t] < 0;
@@ -561,6 +583,7 @@ static err_t journey(struct run *r, double loss_scale, double aux_scale, struct 
     const struct ref_batch *b = r->b;
     int64_t H = s->hidden;
     real *x, *dx = NULL;
+    TRY(check_params(s, r->p));
     TRY(check_batch(s, b));
     TAKE(r, r->n * H, &x);
     TAKE(r, s->head_dim / 2, &r->inv_freq);
@@ -582,7 +605,7 @@ static err_t journey(struct run *r, double loss_scale, double aux_scale, struct 
     TRY(head_and_loss(r, x, loss_scale, out, dx));
     out->aux = load_balance(r);
     if (out->routes) give_routes(r, out->routes);
-    if (!r->g_acc) return OK;
+    if (!dx) return OK;
 
     for (int layer = s->layers - 1; layer >= 0; layer--) {
         TRY(ffn_backward(r, layer, aux_scale, dx));

@@ -38,7 +38,8 @@ static void compare(const char *what, const char *name, const float *got, const 
 
 static double number(const struct st_reader *r, const char *key) {
     const char *text = st_metadata(r, key);
-    if (!CASE(text != NULL, "metadata has %s", key)) exit(test_end());
+    CASE(text != NULL, "metadata has %s", key);
+    if (!text) exit(test_end());
     return strtod(text, NULL);
 }
 
@@ -78,8 +79,11 @@ static void check_folder(const char *dir) {
     }
     struct ref_batch b = {.rows = rows, .seq = seq, .ids = ids, .targets = targets, .positions = positions, .doc_start = doc_start};
     struct ref_out out = {.logits = logits};
-    struct ref_adamw a = {.lr = number(gold, "lr"), .beta1 = number(gold, "beta1"), .beta2 = number(gold, "beta2"),
-                          .eps = number(gold, "eps"), .weight_decay = number(gold, "weight_decay")};
+    struct ref_adamw a = {.lr = number(gold, "lr"),
+                          .beta1 = number(gold, "beta1"),
+                          .beta2 = number(gold, "beta2"),
+                          .eps = number(gold, "eps"),
+                          .weight_decay = number(gold, "weight_decay")};
     double clip = number(gold, "clip"), coef = number(gold, "router_aux_loss_coef"), per_target = 1 / (double)(rows * (seq - 1));
     int64_t steps = (int64_t)number(gold, "steps");
     float *losses = golden(gold, "", "losses", steps);
@@ -94,7 +98,10 @@ static void check_folder(const char *dir) {
             float *want = golden(gold, "", "logits", n * s.vocab);
             compare(dir, "logits", logits, want, n * s.vocab, BOUND_LOGITS);
             free(want);
-            const struct { const char *name; double value; } scalar[] = {{"loss", loss}, {"aux_loss", out.aux}, {"total_loss", total}, {"grad_norm", norm_now}};
+            const struct {
+                const char *name;
+                double value;
+            } scalar[] = {{"loss", loss}, {"aux_loss", out.aux}, {"total_loss", total}, {"grad_norm", norm_now}};
             for (int i = 0; i < 4; i++) {
                 want = golden(gold, "", scalar[i].name, 1);
                 float got = (float)scalar[i].value;

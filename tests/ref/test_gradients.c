@@ -17,24 +17,26 @@ enum { SEQ = 10, ROWS = 3, N = ROWS * SEQ, VOCAB = 23, PAD = 4, DIRECTIONS = 2 }
 static const double STEP = 1e-5, AUX_SCALE = 0.7;
 
 /* The families' smallest configs; what follows %s is the variant's own. */
-#define OLMOE                                                                                                                       \
-    "{\"architectures\":[\"OlmoeForCausalLM\"],\"model_type\":\"olmoe\",\"vocab_size\":23,\"hidden_size\":12,\"intermediate_size\":7,"   \
-    "\"num_hidden_layers\":2,\"num_attention_heads\":3,\"num_experts\":5,\"num_experts_per_tok\":2,\"max_position_embeddings\":64,"      \
+#define OLMOE                                                                                                                          \
+    "{\"architectures\":[\"OlmoeForCausalLM\"],\"model_type\":\"olmoe\",\"vocab_size\":23,\"hidden_size\":12,\"intermediate_size\":7," \
+    "\"num_hidden_layers\":2,\"num_attention_heads\":3,\"num_experts\":5,\"max_position_embeddings\":64,"                              \
     "\"eos_token_id\":2,\"hidden_act\":\"silu\",\"router_aux_loss_coef\":0.01,"
-#define QWEN3                                                                                                                       \
-    "{\"architectures\":[\"Qwen3MoeForCausalLM\"],\"model_type\":\"qwen3_moe\",\"vocab_size\":23,\"hidden_size\":12,"                    \
-    "\"intermediate_size\":11,\"moe_intermediate_size\":7,\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":6,"           \
-    "\"num_experts\":5,\"num_experts_per_tok\":2,\"max_position_embeddings\":64,\"hidden_act\":\"silu\","
-#define MIXTRAL                                                                                                                     \
-    "{\"architectures\":[\"MixtralForCausalLM\"],\"model_type\":\"mixtral\",\"vocab_size\":23,\"hidden_size\":12,"                       \
-    "\"intermediate_size\":7,\"num_hidden_layers\":2,\"num_attention_heads\":6,\"num_key_value_heads\":2,\"num_local_experts\":5,"      \
+#define QWEN3                                                                                                                  \
+    "{\"architectures\":[\"Qwen3MoeForCausalLM\"],\"model_type\":\"qwen3_moe\",\"vocab_size\":23,\"hidden_size\":12,"          \
+    "\"intermediate_size\":11,\"moe_intermediate_size\":7,\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":6," \
+    "\"num_experts\":5,\"max_position_embeddings\":64,\"hidden_act\":\"silu\","
+#define MIXTRAL                                                                                                                    \
+    "{\"architectures\":[\"MixtralForCausalLM\"],\"model_type\":\"mixtral\",\"vocab_size\":23,\"hidden_size\":12,"                 \
+    "\"intermediate_size\":7,\"num_hidden_layers\":2,\"num_attention_heads\":6,\"num_key_value_heads\":2,\"num_local_experts\":5," \
     "\"max_position_embeddings\":64,\"hidden_act\":\"silu\",\"sliding_window\":null,"
-#define YARN(more) "\"rope_parameters\":{\"rope_type\":\"yarn\",\"rope_theta\":10000.0,\"factor\":4.0,\"original_max_position_embeddings\":16" more "}"
+#define YARN(more) \
+    "\"rope_parameters\":{\"rope_type\":\"yarn\",\"rope_theta\":10000.0,\"factor\":4.0,\"original_max_position_embeddings\":16" more "}"
 
 static const struct variant {
     const char *name, *config;
 } VARIANTS[] = {
-    {"olmoe", OLMOE "\"num_key_value_heads\":3,\"pad_token_id\":null,\"tie_word_embeddings\":false,\"norm_topk_prob\":false}"},
+    {"olmoe",
+     OLMOE "\"num_experts_per_tok\":2,\"num_key_value_heads\":3,\"pad_token_id\":null,\"tie_word_embeddings\":false,\"norm_topk_prob\":false}"},
     {"olmoe, groups of heads, biases, clip_qkv, tied, pad, renormalised",
      "{\"architectures\":[\"OlmoeForCausalLM\"],\"model_type\":\"olmoe\",\"vocab_size\":23,\"hidden_size\":16,\"intermediate_size\":7,"
      "\"num_hidden_layers\":2,\"num_attention_heads\":4,\"num_key_value_heads\":2,\"num_experts\":5,\"num_experts_per_tok\":3,"
@@ -42,14 +44,17 @@ static const struct variant {
      "\"pad_token_id\":4,\"eos_token_id\":2,\"norm_topk_prob\":true}"},
     {"olmoe, linear RoPE, every expert taken", OLMOE "\"num_key_value_heads\":1,\"num_experts_per_tok\":5,\"pad_token_id\":4,\"rope_parameters\":"
                                                      "{\"rope_type\":\"linear\",\"rope_theta\":10000.0,\"factor\":2.5}}"},
-    {"qwen3_moe, a dense layer, renormalised", QWEN3 "\"num_hidden_layers\":3,\"mlp_only_layers\":[1],\"norm_topk_prob\":true,\"tie_word_embeddings\":false}"},
+    {"qwen3_moe, a dense layer, renormalised",
+     QWEN3 "\"num_experts_per_tok\":2,\"num_hidden_layers\":3,\"mlp_only_layers\":[1],\"norm_topk_prob\":true,\"tie_word_embeddings\":false}"},
     {"qwen3_moe, every second layer, biases, tied, yarn, not renormalised",
-     QWEN3 "\"num_hidden_layers\":3,\"decoder_sparse_step\":2,\"attention_bias\":true,\"tie_word_embeddings\":true,\"norm_topk_prob\":false," YARN("") "}"},
+     QWEN3 "\"num_experts_per_tok\":2,\"num_hidden_layers\":3,\"decoder_sparse_step\":2,\"attention_bias\":true,\"tie_word_embeddings\":true,\"norm_"
+           "topk_prob\":false," YARN("") "}"},
     {"qwen3_moe, one expert a token, not renormalised", QWEN3 "\"num_hidden_layers\":2,\"num_experts_per_tok\":1,\"norm_topk_prob\":false}"},
-    {"qwen3_moe, no experts at all", QWEN3 "\"num_hidden_layers\":2,\"mlp_only_layers\":[0,1],\"attention_bias\":true}"},
+    {"qwen3_moe, no experts at all", QWEN3 "\"num_experts_per_tok\":2,\"num_hidden_layers\":2,\"mlp_only_layers\":[0,1],\"attention_bias\":true}"},
     {"mixtral", MIXTRAL "\"num_experts_per_tok\":2,\"rope_theta\":1000000.0,\"tie_word_embeddings\":false}"},
-    {"mixtral, own head_dim, tied, pad, yarn", MIXTRAL "\"num_experts_per_tok\":3,\"head_dim\":4,\"tie_word_embeddings\":true,\"pad_token_id\":4," YARN(
-                                                   ",\"beta_fast\":8.0,\"beta_slow\":2.0,\"truncate\":false") "}"},
+    {"mixtral, own head_dim, tied, pad, yarn",
+     MIXTRAL "\"num_experts_per_tok\":3,\"head_dim\":4,\"tie_word_embeddings\":true,\"pad_token_id\":4," YARN(
+         ",\"beta_fast\":8.0,\"beta_slow\":2.0,\"truncate\":false") "}"},
 };
 
 struct world {
@@ -78,9 +83,21 @@ static void world_batch(struct world *x) {
 }
 
 static real *reals(int64_t n) {
-    real *a = calloc((size_t)n, sizeof *a);
+    real *a = calloc((size_t)n + 1, sizeof *a);
     if (!a) exit(2);
     return a;
+}
+
+static int32_t *ints(int64_t n) {
+    int32_t *a = calloc((size_t)n + 1, sizeof *a);
+    if (!a) exit(2);
+    return a;
+}
+
+static bool same(const real *a, const real *b, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        if (a[i] != b[i]) return false;
+    return true;
 }
 
 /* Weights far enough from their trivial start that a term left out shows. */
@@ -152,7 +169,7 @@ static void check_pad_row(struct world *x, const char *name) {
         g[t->offset + pad * H + j] = x->g[t->offset + pad * H + j];
     }
     CASE(gained > 1e-6, "%s: the pad token's look-ups have a gradient to leave out", name);
-    CASE(memcmp(g, x->g, (size_t)x->p.elements * sizeof *g) == 0, "%s: pad_id changes nothing but its own row", name);
+    CASE(same(g, x->g, x->p.elements), "%s: pad_id changes nothing but its own row", name);
     CASE(x->s.tied ? head > 0 : head == 0, "%s: the pad row keeps only a tied head's gradient", name);
     free(g);
 }
@@ -181,15 +198,15 @@ static double kink_distance(const struct world *x, int64_t *clamped) {
 static void keep_off_kinks(struct world *x) {
     int64_t clamped;
     for (int i = 0; i < 200 && kink_distance(x, &clamped) < 100 * STEP; i++) x->s.clip_qkv += 1e-3;
-    CASE(kink_distance(x, &clamped) >= 100 * STEP && clamped > N, "clip_qkv %.3g clamps %d values and is far from others", x->s.clip_qkv, (int)clamped);
+    CASE(kink_distance(x, &clamped) >= 100 * STEP && clamped > N, "clip_qkv %.3g clamps %d values and is far from others", x->s.clip_qkv,
+         (int)clamped);
 }
 
 static void check_variant(const struct variant *variant) {
     struct world x;
     world_new(variant->config, &x);
     if (x.s.clip_qkv > 0) keep_off_kinks(&x);
-    int32_t *routes = calloc((size_t)(x.s.layers * N * x.s.top_k), sizeof *routes);
-    if (!routes) exit(2);
+    int32_t *routes = ints((int64_t)x.s.layers * N * x.s.top_k);
     struct ref_out out = {.routes = routes};
     NEED(ref_forward_backward(&x.s, &x.p, x.w, &x.b, 1 / (double)x.targets_n, AUX_SCALE, x.g, &out));
     double loss = out.loss_sum / (double)x.targets_n + AUX_SCALE * out.aux;
@@ -216,7 +233,7 @@ static void check_packing(void) {
     const int32_t zeros[SEQ] = {0};
     struct ref_batch b = {.rows = 1, .seq = 6, .ids = x.ids + 4, .targets = x.targets + 4, .positions = x.positions + 4, .doc_start = zeros};
     NEED(ref_forward(&x.s, &x.p, x.w, &b, &one));
-    CASE(memcmp(packed + 4 * VOCAB, alone, sizeof(real) * 6 * VOCAB) == 0, "a document's logits do not depend on the one before it");
+    CASE(same(packed + 4 * VOCAB, alone, 6 * VOCAB), "a document's logits do not depend on the one before it");
     b = (struct ref_batch){.rows = 1, .seq = 7, .ids = x.ids + SEQ, .targets = x.targets + SEQ, .positions = x.positions + SEQ, .doc_start = zeros};
     real *g = reals(x.p.elements);
     NEED(ref_forward_backward(&x.s, &x.p, x.w, &b, 0.1, 0.3, x.g, &one));
@@ -224,7 +241,7 @@ static void check_packing(void) {
     b.doc_start = x.doc_start + SEQ;
     NEED(ref_forward_backward(&x.s, &x.p, x.w, &b, 0.1, 0.3, g, &out));
     CASE(one.loss_sum == out.loss_sum && one.aux == out.aux && one.targets == out.targets, "padding counts nowhere in the losses");
-    CASE(memcmp(g, x.g, sizeof *g * (size_t)x.p.elements) == 0, "padding has no part in any gradient");
+    CASE(same(g, x.g, x.p.elements), "padding has no part in any gradient");
     b.doc_start = zeros;
     NEED(ref_forward(&x.s, &x.p, x.w, &b, &out));
     CASE(one.aux != out.aux, "the same tokens as tokens count in the load-balancing loss");
@@ -244,7 +261,8 @@ static void check_micro_batches(void) {
     NEED(ref_forward_backward(&x.s, &x.p, x.w, &x.b, scale, 0, x.g, &out));
     for (int row = 0; row < ROWS; row++) {
         int at = row * SEQ;
-        struct ref_batch b = {.rows = 1, .seq = SEQ, .ids = x.ids + at, .targets = x.targets + at, .positions = x.positions + at, .doc_start = x.doc_start + at};
+        struct ref_batch b = {
+            .rows = 1, .seq = SEQ, .ids = x.ids + at, .targets = x.targets + at, .positions = x.positions + at, .doc_start = x.doc_start + at};
         NEED(ref_forward_backward(&x.s, &x.p, x.w, &b, scale, 0, g, &part));
         sum += part.loss_sum;
     }
@@ -287,8 +305,7 @@ static void check_micro_batches(void) {
 static void check_ties(void) {
     struct world x;
     world_new(VARIANTS[7].config, &x);
-    int32_t *routes = calloc((size_t)(x.s.layers * N * x.s.top_k), sizeof *routes);
-    if (!routes) exit(2);
+    int32_t *routes = ints((int64_t)x.s.layers * N * x.s.top_k);
     for (int64_t i = 0; i < x.p.count; i++)
         if (x.p.list[i].kind == PARAM_ROUTER || x.p.list[i].kind == PARAM_HEAD)
             memset(x.w + x.p.list[i].offset, 0, sizeof *x.w * (size_t)x.p.list[i].count);
@@ -308,17 +325,23 @@ static void check_refusals(void) {
     struct world x;
     world_new(VARIANTS[0].config, &x);
     struct ref_out out = {0};
-    const struct { int32_t *at, value; const char *says; } bad[] = {
-        {&x.ids[3], VOCAB, "id 23 of token 3"}, {&x.ids[0], -1, "id -1"}, {&x.targets[2], VOCAB, "target 23 of token 2"}, {&x.targets[2], -7, "target -7"},
-        {&x.targets[SEQ + 8], 1, "padding"}, {&x.doc_start[2], 3, "doc_start 3 of token 2"}, {&x.doc_start[SEQ + 9], -2, "doc_start -2"}};
+    const struct {
+        int32_t *at, value;
+        const char *says;
+    } bad[] = {{&x.ids[3], VOCAB, "id 23 of token 3"},
+               {&x.ids[0], -1, "id -1"},
+               {&x.targets[2], VOCAB, "target 23 of token 2"},
+               {&x.targets[2], -7, "target -7"},
+               {&x.targets[SEQ + 8], 1, "padding"},
+               {&x.doc_start[2], 3, "doc_start 3 of token 2"},
+               {&x.doc_start[SEQ + 9], -2, "doc_start -2"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         int32_t before = *bad[i].at;
         *bad[i].at = bad[i].value;
         CASE_ERR(ref_forward(&x.s, &x.p, x.w, &x.b, &out), ERR_FAILED, bad[i].says);
         *bad[i].at = before;
     }
-    int32_t *routes = calloc((size_t)(x.s.layers * N * x.s.top_k), sizeof *routes);
-    if (!routes) exit(2);
+    int32_t *routes = ints((int64_t)x.s.layers * N * x.s.top_k);
     x.b.routes = routes;
     CASE_OK(ref_forward(&x.s, &x.p, x.w, &x.b, &out));
     routes[1] = x.s.experts;
