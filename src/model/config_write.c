@@ -4,27 +4,38 @@
 
 #include <stdlib.h>
 
-static void put(json_t *o, const char *key, json_t *value) { (void)json_object_set_new(o, key, value); }
-static void put_id(json_t *o, const char *key, int64_t id) { put(o, key, id < 0 ? json_null() : json_integer(id)); }
+/* jansson hands NULL on where it had no memory; once is enough to give up at the end. */
+struct object {
+    json_t *json;
+    bool failed;
+};
 
-static json_t *rope_scaling(const struct rope_spec *r) {
-    if (r->kind == ROPE_DEFAULT) return json_null();
-    json_t *o = json_object();
+static void put(struct object *o, const char *key, json_t *value) { o->failed |= json_object_set_new(o->json, key, value) != 0; }
+static void put_id(struct object *o, const char *key, int64_t id) { put(o, key, id < 0 ? json_null() : json_integer(id)); }
+
+static void put_rope_scaling(struct object *outer, const struct rope_spec *r) {
+    if (r->kind == ROPE_DEFAULT) {
+        put(outer, "rope_scaling", json_null());
+        return;
+    }
+    struct object inner = {json_object(), false}, *o = &inner;
     put(o, "rope_type", json_string(r->kind == ROPE_YARN ? "yarn" : "linear"));
     put(o, "factor", json_real(r->factor));
-    if (r->kind != ROPE_YARN) return o;
-    put(o, "attention_factor", json_real(r->attention_factor));
-    put(o, "beta_fast", json_real(r->beta_fast));
-    put(o, "beta_slow", json_real(r->beta_slow));
-    put(o, "original_max_position_embeddings", json_integer(r->original_max_positions));
-    put(o, "truncate", json_boolean(r->truncate));
-    return o;
+    if (r->kind == ROPE_YARN) {
+        put(o, "attention_factor", json_real(r->attention_factor));
+        put(o, "beta_fast", json_real(r->beta_fast));
+        put(o, "beta_slow", json_real(r->beta_slow));
+        put(o, "original_max_position_embeddings", json_integer(r->original_max_positions));
+        put(o, "truncate", json_boolean(r->truncate));
+    }
+    outer->failed |= inner.failed;
+    put(outer, "rope_scaling", inner.json);
 }
 
-static json_t *build(const struct spec *s, const char *dtype) {
+static void build(const struct spec *s, const char *dtype, struct object *o) {
     const struct family *f = s->family;
-    json_t *o = json_object(), *architectures = json_array();
-    (void)json_array_append_new(architectures, json_string(f->architecture));
+    json_t *architectures = json_array();
+    o->failed |= json_array_append_new(architectures, json_string(f->architecture)) != 0;
     put(o, "architectures", architectures);
     put(o, "model_type", json_string(f->model_type));
     put(o, "torch_dtype", json_string(dtype));
@@ -40,7 +51,7 @@ static json_t *build(const struct spec *s, const char *dtype) {
     put(o, "attention_dropout", json_real(0));
     put(o, "max_position_embeddings", json_integer(s->max_positions));
     put(o, "rope_theta", json_real(s->rope.theta));
-    put(o, "rope_scaling", rope_scaling(&s->rope));
+    put_rope_scaling(o, &s->rope);
     put(o, "rms_norm_eps", json_real(s->norm_eps));
     put(o, f->experts_key, json_integer(s->experts));
     put(o, "num_experts_per_tok", json_integer(s->top_k));
@@ -49,38 +60,37 @@ static json_t *build(const struct spec *s, const char *dtype) {
     if (f->has_dense_layers) {
         json_t *dense = json_array();
         for (int l = 0; l < s->layers; l++)
-            if (!s->is_moe[l]) (void)json_array_append_new(dense, json_integer(l));
+            if (!s->is_moe[l]) o->failed |= json_array_append_new(dense, json_integer(l)) != 0;
         put(o, "mlp_only_layers", dense);
         put(o, "decoder_sparse_step", json_integer(1));
         put(o, "intermediate_size", json_integer(s->dense_width));
     }
     put(o, "router_aux_loss_coef", json_real(s->aux_coef));
-    put(o, "output_router_logits", json_boolean(s->aux_coef > 0));
+    put(o, "output_router_logits", json_false());
     put(o, "initializer_range", json_real(s->init_std));
     put(o, "tie_word_embeddings", json_boolean(s->tied));
     put_id(o, "pad_token_id", s->pad_id);
     put_id(o, "bos_token_id", s->bos_id);
     put_id(o, "eos_token_id", s->eos_id);
     put(o, "use_cache", json_true());
-    return o;
 }
 
 err_t spec_to_json(const struct spec *s, const char *dtype, char **text) {
-    json_t *o = build(s, dtype);
+    struct object o = {json_object(), false};
+    build(s, dtype, &o);
     *text = NULL;
     /* The shortest digits that read back as the same numbers: 1e-06 rather than 9.9999999999999995e-07. */
-    for (size_t digits = 15; digits <= 17; digits++) {
-        char *t = json_dumps(o, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(digits));
+    for (size_t digits = 15; digits <= 17 && !o.failed && !*text; digits++) {
+        char *t = json_dumps(o.json, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(digits));
         json_t *back = t ? json_loads(t, 0, NULL) : NULL;
-        if (back && json_equal(back, o)) {
+        if (back && json_equal(back, o.json)) {
             *text = t;
             t = NULL;
-            digits = 17;
         }
         json_decref(back);
         free(t);
     }
-    json_decref(o);
+    json_decref(o.json);
     if (!*text) return FAIL(ERR_NOMEM, "no memory for the text of a config.json; free some memory");
     return OK;
 }
