@@ -18,7 +18,7 @@ err_t attention_bytes(const struct shape *h, int64_t positions, struct ledger *o
     const int64_t set = arena_bytes(t * (q + 2 * kv) * b) + arena_bytes(t * rot * b) + arena_bytes(t * q * b) + arena_bytes(4 * t * s->heads) +
                         arena_bytes(4 * t * norms_q(s)) + arena_bytes(4 * t * norms_k(s));
     TRY(ledger_predict(out, "attention", "cos and sin", TIER_DEVICE, LIFE_RUN, 2 * arena_bytes(4 * positions * (s->head_dim / 2))));
-    TRY(ledger_predict(out, "attention", "sets", TIER_HOST, LIFE_RUN, arena_bytes(slots * (int64_t)sizeof(struct attention_saved))));
+    TRY(ledger_predict(out, "attention", "sets", TIER_DEVICE, LIFE_RUN, arena_bytes(slots * (int64_t)sizeof(struct attention_saved))));
     TRY(ledger_predict(out, "attention", "intermediates", TIER_DEVICE, slots > 1 ? LIFE_STEP : LIFE_SCRATCH, slots * set));
     if (h->backward)
         TRY(ledger_predict(out, "attention", "gradients", TIER_DEVICE, LIFE_SCRATCH,

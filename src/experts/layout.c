@@ -16,7 +16,7 @@ err_t experts_bytes(const struct shape *h, struct ledger *out) {
     const int64_t slots = shape_slots(h, (int)layers);
     const int64_t set = arena_bytes(t * e * b) + arena_bytes(4 * t * k) + arena_bytes(8 * (e + 1)) + arena_bytes(4 * r) + arena_bytes(4 * t * k) +
                         2 * arena_bytes(r * s->hidden * b) + arena_bytes(r * 2 * i * b) + arena_bytes(r * i * b);
-    TRY(ledger_predict(out, "experts", "sets", TIER_HOST, LIFE_RUN, arena_bytes(slots * (int64_t)sizeof(struct experts_saved))));
+    TRY(ledger_predict(out, "experts", "sets", TIER_DEVICE, LIFE_RUN, arena_bytes(slots * (int64_t)sizeof(struct experts_saved))));
     TRY(ledger_predict(out, "experts", "routing", TIER_DEVICE, LIFE_RUN,
                        arena_bytes(2 * layers * t * k) + 2 * arena_bytes(8 * layers * e) + arena_bytes(4 * layers * e) + arena_bytes(8 * e) +
                            arena_bytes(4 * e) + 4 * arena_bytes((int64_t)sizeof(void *) * e)));

@@ -17,9 +17,9 @@ static int64_t partials(const struct params *p) { return (p->elements + SUMSQ_BL
 
 err_t optim_bytes(const struct params *p, enum dtype act, struct ledger *out) {
     const int64_t one = arena_bytes(4 * p->elements);
-    TRY(ledger_predict(out, "optim", "moments", TIER_HOST, LIFE_RUN, 2 * one));
-    if (act == DT_BF16) TRY(ledger_predict(out, "optim", "masters", TIER_HOST, LIFE_RUN, one));
-    return ledger_predict(out, "optim", "norm", TIER_HOST, LIFE_RUN, arena_bytes(8 * partials(p)));
+    TRY(ledger_predict(out, "optim", "moments", TIER_DEVICE, LIFE_RUN, 2 * one));
+    if (act == DT_BF16) TRY(ledger_predict(out, "optim", "masters", TIER_DEVICE, LIFE_RUN, one));
+    return ledger_predict(out, "optim", "norm", TIER_DEVICE, LIFE_RUN, arena_bytes(8 * partials(p)));
 }
 
 err_t optim_layout(struct optim *o, const struct exec *ex, struct store *store, struct mesh *mesh, const struct optim_opts *opts, struct arenas *m) {

@@ -10,7 +10,7 @@ static int boundaries(const struct shape *h) { return h->backward ? 2 * h->spec-
 
 err_t stash_bytes(const struct shape *h, struct ledger *out) {
     const int64_t n = boundaries(h);
-    TRY(ledger_predict(out, "stash", "list", TIER_HOST, LIFE_RUN, arena_bytes(n * (int64_t)sizeof(void *))));
+    TRY(ledger_predict(out, "stash", "list", TIER_DEVICE, LIFE_RUN, arena_bytes(n * (int64_t)sizeof(void *))));
     return ledger_predict(out, "stash", "boundaries", TIER_DEVICE, LIFE_STEP, n * arena_bytes(h->tokens * h->spec->hidden * dtype_bytes(h->act)));
 }
 

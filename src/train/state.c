@@ -47,7 +47,7 @@ err_t state_save(struct run *r, const struct job *job, const struct train_state 
     run.state = list;
     run.state_count = bias ? STATE_TENSORS : STATE_TENSORS - 1;
     run.state_data = data;
-    run.state_metadata = metadata;
+    run.state_metadata = job->config_text ? metadata : NULL;
     return ckpt_save(job->out, s->step, job->ckpt->keep, &run);
 }
 
