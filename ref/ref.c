@@ -125,7 +125,7 @@ static void linear_backward(int64_t n, int64_t out, int64_t in, const real *dy, 
             real d = dy[t * out + o];
             add_scaled(in, d, w.w + o * in, dx_acc + t * in);
             add_scaled(in, d, x + t * in, w.g_acc + o * in);
-            if (bias.w) bias.g_acc[o] += d;
+            if (bias.g_acc) bias.g_acc[o] += d;
         }
 }
 
@@ -443,8 +443,9 @@ static err_t ffn_backward(struct run *r, int layer, double aux_scale, real *dx) 
     const struct spec *s = r->s;
     const struct ffn *f = &r->ffn[layer];
     int64_t n = r->n, H = s->hidden, I = f->width;
-    const struct weight none = {NULL, NULL};
+    const struct weight none = {NULL, NULL}, ffn_norm = weight_of(r, PARAM_FFN_NORM, layer, -1);
     real *dweight, *dout, *hidden, *dhidden, *dgate, *dup, *dxn;
+    ENSURE(ffn_norm.g_acc); /* a forward only has no backward */
     TAKE(r, n * f->slots, &dweight);
     TAKE(r, H, &dout);
     TAKE(r, I, &hidden);
@@ -475,7 +476,7 @@ static err_t ffn_backward(struct run *r, int layer, double aux_scale, real *dx) 
         }
     }
     if (f->moe) TRY(route_backward(r, layer, dweight, aux_scale, dxn));
-    norm_backward(n, H, s->norm_eps, dxn, f->x, weight_of(r, PARAM_FFN_NORM, layer, -1), dx);
+    norm_backward(n, H, s->norm_eps, dxn, f->x, ffn_norm, dx);
     return OK;
 }
 
