@@ -10,6 +10,7 @@
 #include "ckpt/ckpt.h"
 #include "data/data.h"
 #include "model/spec.h"
+#include "train/train.h"
 
 struct cli_command {
     const char *name;    /* a table ends with name NULL */
@@ -42,15 +43,19 @@ struct options {
     struct cli_opts cli;
     struct model_opts model;
     struct data_opts data;
+    struct train_opts train;
+    struct optim_opts optim;
+    struct experts_opts experts;
+    struct stash_opts stash;
     struct ckpt_opts ckpt;
 };
 
 /* The rooms' tables over `values`; returns how many. `out` has OPT_TABLES entries. */
 int cli_tables(struct opt_table out[OPT_TABLES], struct options *values);
 
-/* A command's words (argv[1] and on) as the options of a run; sets the log level. New: opt_free(*set) once `values` and
- * its texts are no longer used. */
-MUST err_t cli_load(int argc, char **argv, struct options *values, struct opt_set **set);
+/* A command's words (argv[1] and on) as the options of a run, and of the command's own table where `extra` is not NULL;
+ * sets the log level. New: opt_free(*set) once `values` and its texts are no longer used. */
+MUST err_t cli_load(int argc, char **argv, const struct opt_table *extra, struct options *values, struct opt_set **set);
 
 /* Read a command's words (argv[1] and on) into a set: run files (words that end in .yaml or .yml, or name a file) first,
  * then every key=value, each kind in its order. Any other word is ERR_USAGE. */

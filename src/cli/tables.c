@@ -14,6 +14,10 @@ int cli_tables(struct opt_table out[OPT_TABLES], struct options *values) {
         {"run", cli_opt_list, &values->cli},
         {"model", model_opt_list, &values->model},
         {"data", data_opt_list, &values->data},
+        {"train", train_opt_list, &values->train},
+        {"optim", optim_opt_list, &values->optim},
+        {"experts", experts_opt_list, &values->experts},
+        {"stash", stash_opt_list, &values->stash},
         {"ckpt", ckpt_opt_list, &values->ckpt},
     };
     int count = (int)(sizeof tables / sizeof tables[0]);
@@ -21,10 +25,12 @@ int cli_tables(struct opt_table out[OPT_TABLES], struct options *values) {
     return count;
 }
 
-err_t cli_load(int argc, char **argv, struct options *values, struct opt_set **set) {
+err_t cli_load(int argc, char **argv, const struct opt_table *extra, struct options *values, struct opt_set **set) {
     struct opt_table tables[OPT_TABLES];
     struct opt_set *s;
-    TRY(opt_new(tables, cli_tables(tables, values), &s));
+    int count = cli_tables(tables, values);
+    if (extra) tables[count++] = *extra;
+    TRY(opt_new(tables, count, &s));
     err_t err = cli_options(argc, argv, s);
     if (err != OK) {
         opt_free(s);

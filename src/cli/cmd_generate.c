@@ -1,0 +1,128 @@
+#include "base/num.h"
+#include "base/os.h"
+#include "cli/cli.h"
+#include "data/tokenizer.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum print_what { PRINT_TEXT, PRINT_IDS };
+struct generate_opts { const char *prompt, *ids; int64_t tokens, seed; double temperature; int print; };
+
+#define FIELD(name) offsetof(struct generate_opts, name)
+static const struct opt generate_opt_list[] = {
+    {.key = "prompt", .type = OPT_TEXT, .offset = FIELD(prompt), .help = "text to continue"},
+    {.key = "ids", .type = OPT_TEXT, .offset = FIELD(ids), .help = "ids to continue instead of a prompt, as a JSON array"},
+    {.key = "tokens", .type = OPT_INT, .offset = FIELD(tokens), .def = "128", .lo = 1, .hi = 1e6, .help = "tokens to make at most"},
+    {.key = "temperature", .type = OPT_FLOAT, .offset = FIELD(temperature), .def = "0.8", .lo = 0, .hi = 100,
+     .help = "logits are divided by it before sampling; 0 takes the most likely token"},
+    {.key = "seed", .type = OPT_INT, .offset = FIELD(seed), .def = "1", .lo = 0, .hi = 9e18, .help = "seed of the sampling"},
+    {.key = "print", .type = OPT_CHOICE, .offset = FIELD(print), .def = "text", .choices = "text|ids",
+     .help = "text as it comes, prompt first, or the new ids as one JSON array"},
+    {.key = NULL},
+};
+
+struct sink { const struct tokenizer *tokenizer; };
+
+/* Bytes of a token as they are: a character that spans tokens comes out whole. */
+static err_t print_token(void *ctx, int32_t id) {
+    const struct sink *s = ctx;
+    const char *text;
+    int64_t bytes;
+    TRY(tokenizer_bytes(s->tokenizer, id, &text, &bytes));
+    (void)fwrite(text, 1, (size_t)bytes, stdout);
+    (void)fflush(stdout);
+    return OK;
+}
+
+/* The ids of `ids=[5,9,2]`. */
+static err_t ids_of_json(const char *text, int64_t vocab, struct tok_ids *out) {
+    json_t *list = json_loads(text, 0, NULL);
+    err_t err = OK;
+    if (!json_is_array(list) || json_array_size(list) == 0)
+        err = FAIL(ERR_USAGE, "ids=%.60s is not a JSON array of ids; write ids='[5,9,2]'", text);
+    for (size_t i = 0; err == OK && i < json_array_size(list); i++) {
+        const json_t *v = json_array_get(list, i);
+        if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) >= vocab)
+            err = FAIL(ERR_USAGE, "ids: element %zu is not an id of the model; ids are whole numbers from 0 to %lld", i, (long long)vocab - 1);
+    }
+    if (err == OK) {
+        out->count = out->room = (int64_t)json_array_size(list);
+        out->ids = malloc(sizeof(int32_t) * (size_t)out->count);
+        if (!out->ids) err = FAIL(ERR_NOMEM, "out of memory for %lld ids", (long long)out->count);
+        for (int64_t i = 0; err == OK && i < out->count; i++) out->ids[i] = (int32_t)json_integer_value(json_array_get(list, (size_t)i));
+    }
+    json_decref(list);
+    return err;
+}
+
+static err_t ids_of_prompt(const struct tokenizer *t, const char *prompt, int64_t vocab, struct tok_ids *out) {
+    struct tok_scratch *scratch;
+    TRY(tok_scratch_new(t, &scratch));
+    err_t err = tokenizer_encode(t, scratch, prompt, (int64_t)strlen(prompt), out);
+    tok_scratch_free(scratch);
+    TRY(err);
+    if (out->count == 0) return FAIL(ERR_USAGE, "the prompt is empty; write prompt=TEXT with at least one character");
+    for (int64_t i = 0; i < out->count; i++)
+        if (out->ids[i] >= vocab)
+            return FAIL(ERR_FORMAT, "the tokenizer gives id %d, the model has only %lld; they do not belong together", out->ids[i], (long long)vocab);
+    return OK;
+}
+
+/* tokenizer=, else tokenizer.json of the model's folder; NULL where there is none. */
+static err_t find_tokenizer(const struct options *o, struct tokenizer **out) {
+    char path[OS_PATH_MAX];
+    *out = NULL;
+    if (o->cli.tokenizer) return tokenizer_open(o->cli.tokenizer, out);
+    TRY(os_join(path, o->model.init, "tokenizer.json"));
+    return os_exists(path) ? tokenizer_open(path, out) : OK;
+}
+
+static err_t make(const struct options *o, const struct generate_opts *g, const struct model_src *src, const struct tokenizer *t, struct run *run,
+                  struct tok_ids *ids) {
+    if (g->ids) TRY(ids_of_json(g->ids, src->spec.vocab, ids));
+    else if (t && g->prompt) TRY(ids_of_prompt(t, g->prompt, src->spec.vocab, ids));
+    else return FAIL(ERR_USAGE, "nothing to continue: give prompt=TEXT%s, or ids='[5,9,2]'", t ? "" : " with tokenizer=FILE");
+    if (!t && g->print == PRINT_TEXT) return FAIL(ERR_USAGE, "no tokenizer to print text with; give tokenizer=FILE or print=ids");
+    const int64_t given = ids->count, all = given + g->tokens;
+    int32_t *more = realloc(ids->ids, sizeof(int32_t) * (size_t)all);
+    if (!more) return FAIL(ERR_NOMEM, "out of memory for %lld ids", (long long)all);
+    ids->ids = more;
+    const struct run_setup u = {.rows = 1, .seq = all, .positions = all, .act = o->model.dtype == MODEL_BF16 ? DT_BF16 : DT_F32, .threads = o->cli.threads};
+    TRY(run_open(run, src, &u));
+    struct sink sink = {t};
+    const bool text = g->print == PRINT_TEXT;
+    for (int64_t i = 0; text && i < given; i++) TRY(print_token(&sink, ids->ids[i]));
+    const struct generate_in in = {.ids = ids->ids, .count = given, .tokens = g->tokens, .temperature = g->temperature, .seed = (uint64_t)g->seed,
+                                   .stop = t ? tokenizer_eos(t) : -1, .each = text ? print_token : NULL, .ctx = &sink};
+    int64_t made;
+    TRY(generate(run, &in, &made));
+    for (int64_t i = 0; !text && i < made; i++) (void)printf("%s%d", i ? "," : "[", ids->ids[given + i]);
+    (void)printf(text ? "\n" : made ? "]\n" : "[]\n");
+    return OK;
+}
+
+err_t cmd_generate(int argc, char **argv) {
+    struct options o;
+    struct generate_opts g;
+    struct opt_set *set;
+    struct model_src src = {0};
+    struct run run = {0};
+    struct tokenizer *t = NULL;
+    struct tok_ids ids = {0};
+    const struct opt_table own = {"generate", generate_opt_list, &g};
+    TRY(cli_load(argc, argv, &own, &o, &set));
+    err_t err = OK;
+    TRY_OR(model_src_open(&o.model, 0, 0, &src), done);
+    TRY_OR(find_tokenizer(&o, &t), done);
+    TRY_OR(make(&o, &g, &src, t, &run, &ids), done);
+done:
+    free(ids.ids);
+    run_close(&run);
+    tokenizer_close(t);
+    model_src_close(&src);
+    opt_free(set);
+    return err;
+}

@@ -1,0 +1,50 @@
+#include "base/log.h"
+#include "cli/cli.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+/* SIGTERM and Ctrl-C: the first asks the loop to finish its step and save, the second ends the program at once with 1. A
+ * thread waits for them, so that no handler interrupts anything. */
+struct watch { atomic_int stop; sigset_t set; };
+
+static void *watch_main(void *arg) {
+    struct watch *w = arg;
+    int sig;
+    if (sigwait(&w->set, &sig) != 0) return NULL;
+    atomic_store(&w->stop, 1);
+    log_line(LOG_RUN, "stopping after this step, with a checkpoint; once more to stop at once without one");
+    if (sigwait(&w->set, &sig) == 0) _exit(1);
+    return NULL;
+}
+
+static err_t watch_begin(struct watch *w, pthread_t *thread) {
+    atomic_init(&w->stop, 0);
+    (void)sigemptyset(&w->set);
+    (void)sigaddset(&w->set, SIGTERM);
+    (void)sigaddset(&w->set, SIGINT);
+    if (pthread_sigmask(SIG_BLOCK, &w->set, NULL) != 0 || pthread_create(thread, NULL, watch_main, w) != 0)
+        return FAIL(ERR_NOMEM, "cannot start the thread that waits for signals; free some memory or processes");
+    return OK;
+}
+
+err_t cmd_train(int argc, char **argv) {
+    struct options o;
+    struct opt_set *set;
+    TRY(cli_load(argc, argv, NULL, &o, &set));
+    struct watch watch;
+    pthread_t thread;
+    err_t err = watch_begin(&watch, &thread);
+    if (err == OK) {
+        const struct job job = {.model = &o.model, .data = &o.data, .train = &o.train, .optim = &o.optim, .experts = &o.experts,
+                                .stash = &o.stash, .ckpt = &o.ckpt, .out = o.cli.out, .tokenizer = o.cli.tokenizer,
+                                .threads = o.cli.threads, .stop = &watch.stop};
+        err = train_run(&job);
+        (void)pthread_cancel(thread);
+        (void)pthread_join(thread, NULL);
+    }
+    opt_free(set);
+    return err;
+}
