@@ -95,7 +95,8 @@ static err_t add_path(struct corpus *c, const char *path) {
     }
     TRY(refuse_packed(path));
     if (ends_with(path, OTHERS))
-        return FAIL(ERR_FORMAT, "%s is not text or JSON lines, going by its name; give a text file, or one JSON object a line in a file named *.jsonl", path);
+        return FAIL(ERR_FORMAT,
+                    "%s is not text or JSON lines, going by its name; give a text file, or one JSON object a line in a file named *.jsonl", path);
     return add_file(c, path);
 }
 
@@ -147,8 +148,8 @@ static err_t next_text(struct corpus *c, const char *path, struct corpus_doc *do
     c->done += bytes;
     int64_t good = utf8_valid(c->text, bytes);
     if (good < bytes && c->invalid == CORPUS_UTF8_STRICT)
-        return FAIL(ERR_FORMAT, "%s is not UTF-8: byte 0x%02x at byte %lld of the file (the first is 0); correct it or set data.invalid_utf8=replace", path,
-                    (unsigned)(unsigned char)c->text[good], (long long)good);
+        return FAIL(ERR_FORMAT, "%s is not UTF-8: byte 0x%02x at byte %lld of the file (the first is 0); correct it or set data.invalid_utf8=replace",
+                    path, (unsigned)(unsigned char)c->text[good], (long long)good);
     if (good < bytes) {
         int64_t room = utf8_replaced_bytes(c->text, bytes);
         char *more = realloc(c->text, (size_t)room);
@@ -173,12 +174,16 @@ static err_t string_of(const json_t *record, const char *key, const char *where,
 static err_t doc_of_record(const json_t *record, const char *where, struct corpus_doc *doc) {
     bool text = json_object_get(record, "text"), prompt = json_object_get(record, "prompt"), completion = json_object_get(record, "completion");
     if (json_object_get(record, "messages"))
-        return FAIL(ERR_FORMAT, "%s has \"messages\": chat records are not supported; write them as {\"prompt\": ..., \"completion\": ...}, the chat template "
-                    "applied", where);
+        return FAIL(ERR_FORMAT,
+                    "%s has \"messages\": chat records are not supported; write them as {\"prompt\": ..., \"completion\": ...}, the chat template "
+                    "applied",
+                    where);
     if (text == (prompt || completion) || prompt != completion)
         return FAIL(ERR_FORMAT, "%s has %s; every line must have either \"text\" or both \"prompt\" and \"completion\"", where,
-                    text ? "\"text\" and a prompt or completion" : prompt ? "\"prompt\" without \"completion\"" :
-                    completion ? "\"completion\" without \"prompt\"" : "neither \"text\" nor \"prompt\"");
+                    text         ? "\"text\" and a prompt or completion"
+                    : prompt     ? "\"prompt\" without \"completion\""
+                    : completion ? "\"completion\" without \"prompt\""
+                                 : "neither \"text\" nor \"prompt\"");
     struct corpus_doc d = {0};
     TRY(string_of(record, text ? "text" : "prompt", where, &d.text, &d.bytes));
     if (completion) TRY(string_of(record, "completion", where, &d.completion, &d.completion_bytes));

@@ -9,7 +9,9 @@ uint64_t tok_identity(const struct tok_file *f);
 const char *tok_path(const struct tok_file *f);
 
 /* Where a sequence begins, and how many of its tokens have a target. */
-struct row { int64_t doc, offset, targets; }; /* document numbers run on over the files of a list */
+struct row {
+    int64_t doc, offset, targets;
+}; /* document numbers run on over the files of a list */
 
 /* A split laid into sequences. */
 struct pack {

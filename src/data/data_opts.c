@@ -1,7 +1,8 @@
 #include "data/data.h"
 
 const struct opt data_opt_list[] = {
-    {"data.train", OPT_TEXT, offsetof(struct data_opts, train), NULL, NULL, 0, 0, "token files to train on, comma-separated (mop tokenize makes them)"},
+    {"data.train", OPT_TEXT, offsetof(struct data_opts, train), NULL, NULL, 0, 0,
+     "token files to train on, comma-separated (mop tokenize makes them)"},
     {"data.valid", OPT_TEXT, offsetof(struct data_opts, valid), NULL, NULL, 0, 0, "token files to validate on, comma-separated"},
     {"data.seq", OPT_INT, offsetof(struct data_opts, seq), "1024", NULL, 1, 1 << 24, "tokens in a sequence"},
     {"data.pack", OPT_CHOICE, offsetof(struct data_opts, pack), "document", "document|across", 0, 0,
@@ -10,6 +11,7 @@ const struct opt data_opt_list[] = {
      "share of the documents of data.train held out for validation where data.valid is not given, from 0 to 0.9"},
     {"data.long", OPT_CHOICE, offsetof(struct data_opts, long_samples), "error", "error|truncate", 0, 0,
      "a fine-tuning sample of more than data.seq tokens is an error, or is cut"},
-    {"data.verify", OPT_BOOL, offsetof(struct data_opts, verify), "true", NULL, 0, 0, "read the token files against their checksums before the first step"},
+    {"data.verify", OPT_BOOL, offsetof(struct data_opts, verify), "true", NULL, 0, 0,
+     "read the token files against their checksums before the first step"},
     {0},
 };

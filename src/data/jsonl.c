@@ -62,8 +62,9 @@ static err_t read_more(struct jsonl *j) {
     }
     if (j->end == j->room) {
         char *more = realloc(j->buf, (size_t)j->room * 2);
-        if (!more) return FAIL(ERR_NOMEM, "%s:%lld is longer than %lld bytes, and memory is out; split the record", j->path, (long long)j->line,
-                               (long long)j->room);
+        if (!more)
+            return FAIL(ERR_NOMEM, "%s:%lld is longer than %lld bytes, and memory is out; split the record", j->path, (long long)j->line,
+                        (long long)j->room);
         j->buf = more;
         j->room *= 2;
     }
@@ -98,7 +99,8 @@ static err_t clean_line(struct jsonl *j, char **line, int64_t *count) {
     if (good == *count) return OK;
     if (j->invalid == CORPUS_UTF8_STRICT) {
         int64_t offset = j->at - (j->end - (*line - j->buf)) + good;
-        return FAIL(ERR_FORMAT, "%s:%lld is not UTF-8: byte 0x%02x at byte %lld of the file (the first is 0); correct it or set data.invalid_utf8=replace",
+        return FAIL(ERR_FORMAT,
+                    "%s:%lld is not UTF-8: byte 0x%02x at byte %lld of the file (the first is 0); correct it or set data.invalid_utf8=replace",
                     j->path, (long long)j->line, (unsigned)(unsigned char)(*line)[good], (long long)offset);
     }
     int64_t room = utf8_replaced_bytes(*line, *count);

@@ -24,7 +24,8 @@ static err_t check_ids(const struct tok_file *f, int64_t vocab) {
         const int32_t *ids = tok_doc(f, d, &count);
         for (int64_t i = 0; i < count; i++)
             if ((uint64_t)(uint32_t)ids[i] >= (uint64_t)vocab)
-                return FAIL(ERR_FORMAT, "the id %d in document %lld of %s is not below the model's vocabulary of %lld; tokenise with the model's tokenizer",
+                return FAIL(ERR_FORMAT,
+                            "the id %d in document %lld of %s is not below the model's vocabulary of %lld; tokenise with the model's tokenizer",
                             (int)ids[i], (long long)d, tok_path(f), (long long)vocab);
     }
     return OK;
@@ -40,7 +41,8 @@ static err_t open_files(struct pack *p, const char *paths, bool verify) {
     while (err == OK && rest) {
         const char *path = strsep(&rest, ",");
         struct tok_file *f = NULL;
-        err = *path ? tok_open(path, verify, &f) : FAIL(ERR_USAGE, "an empty name in the list of token files \"%s\"; separate them by single commas", paths);
+        err = *path ? tok_open(path, verify, &f)
+                    : FAIL(ERR_USAGE, "an empty name in the list of token files \"%s\"; separate them by single commas", paths);
         if (err != OK) break;
         p->files[p->file_count++] = f;
         p->first_doc[p->file_count] = p->first_doc[p->file_count - 1] + tok_docs(f);
@@ -60,7 +62,8 @@ static err_t choose_kind(struct pack *p) {
         else plain = f;
     }
     if (masked && plain)
-        return FAIL(ERR_USAGE, "%s has masks and %s has none; train on fine-tuning samples or on plain documents, not on both", tok_path(masked), tok_path(plain));
+        return FAIL(ERR_USAGE, "%s has masks and %s has none; train on fine-tuning samples or on plain documents, not on both", tok_path(masked),
+                    tok_path(plain));
     if (masked && p->across)
         return FAIL(ERR_USAGE, "data.pack=across does not go with the fine-tuning samples of %s; set data.pack=document", tok_path(masked));
     p->samples = masked;
@@ -76,7 +79,12 @@ static uint64_t fingerprint_of(const struct pack *p, int long_samples) {
     uint64_t fraction;
     memcpy(&fraction, &p->fraction, 8);
     const uint64_t how[] = {1, /* version of packing and order: a change of either is another identity */
-                            (uint64_t)p->seq, p->across, (uint64_t)p->side, fraction, p->seed, p->samples ? (uint64_t)long_samples : 0};
+                            (uint64_t)p->seq,
+                            p->across,
+                            (uint64_t)p->side,
+                            fraction,
+                            p->seed,
+                            p->samples ? (uint64_t)long_samples : 0};
     return XXH3_64bits_withSeed(how, sizeof how, h);
 }
 
@@ -157,7 +165,8 @@ static int64_t permuted(const struct loader *l, int64_t epoch, int64_t i) {
 static err_t row_of(const struct loader *l, int64_t step, int64_t batch, int64_t i, int64_t *row) {
     int64_t g;
     if (step < 0 || batch < 1 || __builtin_mul_overflow(step, batch, &g) || __builtin_add_overflow(g, i, &g))
-        return FAIL(ERR_USAGE, "step %lld of batches of %lld sequences is beyond what can be counted; use smaller numbers", (long long)step, (long long)batch);
+        return FAIL(ERR_USAGE, "step %lld of batches of %lld sequences is beyond what can be counted; use smaller numbers", (long long)step,
+                    (long long)batch);
     *row = permuted(l, g / l->pack.row_count, g % l->pack.row_count);
     return OK;
 }

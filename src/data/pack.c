@@ -100,7 +100,8 @@ static err_t index_samples(struct pack *p, int long_samples) {
     int64_t col = 0, truncated = 0;
     while (next_doc(p, &c)) {
         if (c.count > p->seq && long_samples == DATA_LONG_ERROR)
-            return FAIL(ERR_FORMAT, "sample %lld of %s has %lld tokens, more than data.seq=%lld; raise data.seq, or set data.long=truncate to cut such samples",
+            return FAIL(ERR_FORMAT,
+                        "sample %lld of %s has %lld tokens, more than data.seq=%lld; raise data.seq, or set data.long=truncate to cut such samples",
                         (long long)(c.doc - p->first_doc[c.file]), tok_path(p->files[c.file]), (long long)c.count, (long long)p->seq);
         int64_t take = i64_min(c.count, p->seq);
         truncated += take < c.count;
@@ -114,7 +115,8 @@ static err_t index_samples(struct pack *p, int long_samples) {
         p->tokens += take;
     }
     if (truncated)
-        log_line(LOG_WARN, "%lld samples are longer than data.seq=%lld and are cut there (data.long=truncate)", (long long)truncated, (long long)p->seq);
+        log_line(LOG_WARN, "%lld samples are longer than data.seq=%lld and are cut there (data.long=truncate)", (long long)truncated,
+                 (long long)p->seq);
     return keep_row(p, &row);
 }
 
@@ -126,8 +128,8 @@ err_t pack_index(struct pack *p, int long_samples) {
 /* ---- one row ---- */
 
 static err_t bad_id(const struct pack *p, const struct cursor *c, int64_t at) {
-    return FAIL(ERR_FORMAT, "the id %d in document %lld of %s is not below the model's vocabulary of %lld; tokenise with the model's tokenizer", (int)c->ids[at],
-                (long long)(c->doc - p->first_doc[c->file]), tok_path(p->files[c->file]), (long long)p->vocab);
+    return FAIL(ERR_FORMAT, "the id %d in document %lld of %s is not below the model's vocabulary of %lld; tokenise with the model's tokenizer",
+                (int)c->ids[at], (long long)(c->doc - p->first_doc[c->file]), tok_path(p->files[c->file]), (long long)p->vocab);
 }
 
 /* A piece of the cursor's document goes to columns [col, col + take). */

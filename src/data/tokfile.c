@@ -33,11 +33,11 @@ static int64_t ids_bytes(uint64_t tokens) { return (int64_t)((tokens * 4 + 7) / 
 struct tok_writer {
     struct os_writer os;
     struct header head;
-    XXH3_state_t *sum;  /* of the ids as they pass */
-    uint64_t *borders;  /* [docs + 1] */
+    XXH3_state_t *sum; /* of the ids as they pass */
+    uint64_t *borders; /* [docs + 1] */
     int64_t border_room;
-    uint8_t *mask;      /* a bit a token; NULL until a document brings a mask */
-    int64_t mask_room;  /* bytes */
+    uint8_t *mask;     /* a bit a token; NULL until a document brings a mask */
+    int64_t mask_room; /* bytes */
 };
 
 static void writer_free(struct tok_writer *w) {
@@ -55,8 +55,7 @@ err_t tok_write_open(const char *path, int64_t vocab, uint64_t fingerprint, stru
     w->borders = malloc((size_t)w->border_room * sizeof *w->borders);
     w->sum = XXH3_createState();
     err_t err = OK;
-    if (!w->borders || !w->sum || XXH3_64bits_reset(w->sum) != XXH_OK)
-        err = FAIL(ERR_NOMEM, "out of memory for writing %s", path);
+    if (!w->borders || !w->sum || XXH3_64bits_reset(w->sum) != XXH_OK) err = FAIL(ERR_NOMEM, "out of memory for writing %s", path);
     if (err == OK) err = os_write_open(&w->os, path);
     if (err == OK) {
         memcpy(w->head.magic, MAGIC, sizeof MAGIC);
@@ -179,8 +178,8 @@ static err_t check_header(const struct tok_file *f) {
     bool zero = true;
     for (int i = 0; i < 6; i++) zero = zero && h->zero[i] == 0;
     if (h->flags & ~(uint32_t)FLAG_MASK || !zero || (!(h->flags & FLAG_MASK) && h->mask_sum))
-        return FAIL(ERR_FORMAT, "the header of %s has bits that version %d does not know (flags %#x); make it again with mop tokenize", f->path, VERSION,
-                    (unsigned)h->flags);
+        return FAIL(ERR_FORMAT, "the header of %s has bits that version %d does not know (flags %#x); make it again with mop tokenize", f->path,
+                    VERSION, (unsigned)h->flags);
     if (h->vocab < 1 || h->vocab > INT32_MAX)
         return FAIL(ERR_FORMAT, "%s says that its vocabulary has %llu ids, which cannot be; make it again with mop tokenize", f->path,
                     (unsigned long long)h->vocab);
@@ -201,8 +200,9 @@ static err_t check_borders(const struct tok_file *f) {
         return FAIL(ERR_FORMAT, "the documents' borders in %s do not have their checksum: the file is damaged; copy it or make it again", f->path);
     bool fine = f->borders[0] == 0 && f->borders[docs] == f->head->tokens;
     for (uint64_t d = 0; d < docs; d++) fine = fine && f->borders[d] <= f->borders[d + 1];
-    if (!fine) return FAIL(ERR_FORMAT, "the documents' borders in %s do not rise from 0 to its %llu tokens; make it again with mop tokenize", f->path,
-                           (unsigned long long)f->head->tokens);
+    if (!fine)
+        return FAIL(ERR_FORMAT, "the documents' borders in %s do not rise from 0 to its %llu tokens; make it again with mop tokenize", f->path,
+                    (unsigned long long)f->head->tokens);
     return OK;
 }
 
@@ -216,8 +216,8 @@ static err_t check_all(const struct tok_file *f) {
     for (uint64_t i = 0; i < h->tokens; i++) {
         if ((uint32_t)f->ids[i] < h->vocab) continue;
         while (f->borders[d + 1] <= i) d++;
-        return FAIL(ERR_FORMAT, "the id %d in document %llu of %s is not below its vocabulary of %llu; make it again with mop tokenize", (int)f->ids[i],
-                    (unsigned long long)d, f->path, (unsigned long long)h->vocab);
+        return FAIL(ERR_FORMAT, "the id %d in document %llu of %s is not below its vocabulary of %llu; make it again with mop tokenize",
+                    (int)f->ids[i], (unsigned long long)d, f->path, (unsigned long long)h->vocab);
     }
     if (!f->mask) return OK;
     bool bits = XXH3_64bits(f->mask, h->tokens) == h->mask_sum;
@@ -236,8 +236,7 @@ static err_t map_file(struct tok_file *f) {
                    (long long)f->bytes, HEADER);
     else if ((map = mmap(NULL, (size_t)f->bytes, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
         err = FAIL(ERR_IO, "cannot map %s, %lld bytes: %s", f->path, (long long)f->bytes, strerror(errno));
-    else
-        f->map = map;
+    else f->map = map;
     os_close(fd);
     return err;
 }
