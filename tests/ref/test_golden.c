@@ -1,5 +1,7 @@
-/* The oracle against what transformers computed in float64: logits, losses, every gradient, ten AdamW steps, within the
- * bounds of tests/golden/README.md's table. Other folders of the same format: build/tests/ref/test_golden DIR ... */
+/* The oracle against what transformers computed in float64: logits, losses, every gradient, ten AdamW steps. The bounds are
+ * those of the golden files, some five times the worst that transformers' own float32 is off over 16 such models (logits
+ * 5.7e-7, losses and norm 2e-7, gradients 2.7e-6, a step's loss 3.3e-6, weights after ten steps 4.9e-6).
+ * Other folders of the same format: build/tests/ref/test_golden DIR ...; MOP_TEST_VERBOSE=1 prints every error. */
 #include "test.h"
 
 #include "base/os.h"
