@@ -1,0 +1,227 @@
+#include "data/tokenizer_int.h"
+
+#include "base/log.h"
+#include "base/os.h"
+#include "data/utf8.h"
+
+#include <jansson.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <xxhash.h>
+
+enum { JIT_STACK_START = 32 << 10, JIT_STACK_MOST = 64 << 20 };
+#define MAX_FILE (INT64_C(512) << 20)
+
+void tokenizer_fini(struct tokenizer *t) {
+    free(t->pool.text);
+    free(t->tokens);
+    free(t->raw);
+    free(t->map.slot);
+    free(t->merges.slot);
+    free(t->added);
+    free(t->added_map.slot);
+    free(t->plain.nodes);
+    free(t->normalized.nodes);
+    for (int i = 0; i < t->step_count; i++) pcre2_code_free(t->steps[i].regex);
+}
+
+void tokenizer_close(struct tokenizer *t) {
+    if (!t) return;
+    tokenizer_fini(t);
+    free(t);
+}
+
+/* Hugging Face seeks special tokens before the others: of two that normalise to the same text the first in that order is found. */
+err_t tokenizer_index_added(struct tokenizer *t) {
+    struct nfc nfc = {0};
+    err_t err = OK;
+    for (int special = 1; special >= 0; special--)
+        for (int64_t i = 0; i < t->added_count; i++) {
+            const struct tok_added *a = &t->added[i];
+            if (a->special != special) continue;
+            const char *text = t->pool.text + a->content.at;
+            int64_t bytes = a->content.bytes;
+            if (a->normalized && t->nfc) TRY_OR(nfc_text(&nfc, text, bytes, &text, &bytes), done);
+            TRY_OR(trie_add(a->normalized ? &t->normalized : &t->plain, text, bytes, (int32_t)i), done);
+        }
+done:
+    nfc_free(&nfc);
+    return err;
+}
+
+/* The end-of-document token: tokenizer_config.json knows, else the usual names are tried. */
+static err_t find_eos(struct tokenizer *t, const char *path) {
+    static const char *const usual[] = {"<|endoftext|>", "</s>", "<|im_end|>", "<|end_of_text|>"};
+    t->eos = -1;
+    for (int i = 0; i < 4 && t->eos < 0; i++) t->eos = tokenizer_id(t, usual[i]);
+
+    const char *slash = strrchr(path, '/');
+    char dir[OS_PATH_MAX], config[OS_PATH_MAX];
+    int n = slash ? (int)(slash - path) : 1;
+    if (n >= OS_PATH_MAX) n = OS_PATH_MAX - 1;
+    memcpy(dir, slash ? path : ".", (size_t)n);
+    dir[n] = 0;
+    TRY(os_join(config, dir, "tokenizer_config.json"));
+    if (!os_exists(config)) return OK;
+    char *text;
+    int64_t bytes;
+    TRY(os_read_all(config, MAX_FILE, &text, &bytes));
+    json_error_t e;
+    json_t *root = json_loadb(text, (size_t)bytes, JSON_ALLOW_NUL, &e);
+    free(text);
+    if (!json_is_object(root)) {
+        json_decref(root);
+        return FAIL(ERR_FORMAT, "%s: %s; correct the file or remove it", config, root ? "is not an object" : e.text);
+    }
+    const json_t *eos = json_object_get(root, "eos_token");
+    if (json_is_object(eos)) eos = json_object_get(eos, "content");
+    err_t err = OK;
+    if (json_is_string(eos)) {
+        t->eos = tokenizer_id(t, json_string_value(eos));
+        if (t->eos < 0) log_line(LOG_WARN, "%s: eos_token \"%.60s\" is not in the tokenizer: there is no end-of-document token", config, json_string_value(eos));
+    } else if (eos && !json_is_null(eos)) {
+        err = FAIL(ERR_FORMAT, "%s: eos_token is neither text nor null; correct the file", config);
+    }
+    json_decref(root);
+    return err;
+}
+
+err_t tokenizer_open(const char *path, struct tokenizer **out) {
+    char inside[OS_PATH_MAX];
+    if (os_is_dir(path)) {
+        TRY(os_join(inside, path, "tokenizer.json"));
+        path = inside;
+    }
+    char *text;
+    int64_t bytes;
+    TRY(os_read_all(path, MAX_FILE, &text, &bytes));
+    struct tokenizer *t = calloc(1, sizeof *t);
+    err_t err = t ? OK : FAIL(ERR_NOMEM, "no memory for a tokenizer; free some");
+    if (err == OK) {
+        t->fingerprint = XXH3_64bits(text, (size_t)bytes);
+        err = tokenizer_load(t, path, text, bytes);
+    }
+    free(text);
+    if (err == OK) err = find_eos(t, path);
+    if (err != OK) {
+        tokenizer_close(t);
+        return err_frame(err, __func__);
+    }
+    *out = t;
+    return OK;
+}
+
+err_t tok_scratch_init(const struct tokenizer *t, struct tok_scratch *s) {
+    *s = (struct tok_scratch){.t = t};
+    s->match = pcre2_match_data_create(1, NULL);
+    s->context = pcre2_match_context_create(NULL);
+    s->cache = calloc(TOK_CACHE, sizeof *s->cache);
+    if (!s->match || !s->context || !s->cache) {
+        tok_scratch_fini(s);
+        return FAIL(ERR_NOMEM, "no memory to encode with a tokenizer; free some");
+    }
+    s->stack = pcre2_jit_stack_create(JIT_STACK_START, JIT_STACK_MOST, NULL); /* NULL where there is no JIT */
+    if (s->stack) pcre2_jit_stack_assign(s->context, NULL, s->stack);
+    return OK;
+}
+
+void tok_scratch_fini(struct tok_scratch *s) {
+    pcre2_jit_stack_free(s->stack);
+    pcre2_match_context_free(s->context);
+    pcre2_match_data_free(s->match);
+    for (int i = 0; i < TOK_STEPS; i++) free(s->step[i].text);
+    nfc_free(&s->nfc);
+    free(s->word);
+    free(s->symbols);
+    free(s->heap);
+    free(s->cache);
+}
+
+err_t tok_scratch_new(const struct tokenizer *t, struct tok_scratch **out) {
+    struct tok_scratch *s = malloc(sizeof *s);
+    if (!s) return FAIL(ERR_NOMEM, "no memory to encode with a tokenizer; free some");
+    err_t err = tok_scratch_init(t, s);
+    if (err != OK) {
+        free(s);
+        return err_frame(err, __func__);
+    }
+    *out = s;
+    return OK;
+}
+
+void tok_scratch_free(struct tok_scratch *s) {
+    if (!s) return;
+    tok_scratch_fini(s);
+    free(s);
+}
+
+err_t tokenizer_encode(const struct tokenizer *t, struct tok_scratch *s, const char *text, int64_t bytes, struct tok_ids *out) {
+    ENSURE(s->t == t);
+    if (bytes > TOK_MAX_TEXT)
+        return FAIL(ERR_FORMAT, "a text of %lld bytes is longer than %lld; cut it into documents", (long long)bytes, (long long)TOK_MAX_TEXT);
+    int64_t good = utf8_valid(text, bytes);
+    if (good != bytes) return FAIL(ERR_FORMAT, "the text is not UTF-8 at byte %lld; correct it there", (long long)good);
+    int64_t before = out->count;
+    s->out = out;
+    err_t err = tok_walk(s, text, bytes);
+    s->out = NULL;
+    if (err == OK) return OK;
+    out->count = before;
+    return err_frame(err, __func__);
+}
+
+err_t tokenizer_bytes(const struct tokenizer *t, int32_t id, const char **text, int64_t *bytes) {
+    if (id < 0 || id >= t->vocab || t->raw[id].bytes < 0)
+        return FAIL(ERR_FAILED, "id %d is not in the tokenizer, whose ids are below %lld; check that the ids are this tokenizer's", (int)id, (long long)t->vocab);
+    *text = t->pool.text + t->raw[id].at;
+    *bytes = t->raw[id].bytes;
+    return OK;
+}
+
+err_t tokenizer_decode(const struct tokenizer *t, const int32_t *ids, int64_t count, char **text, int64_t *bytes) {
+    const char *p;
+    int64_t n, total = 0;
+    for (int64_t i = 0; i < count; i++) {
+        TRY(tokenizer_bytes(t, ids[i], &p, &n));
+        total += n + (!t->joined && i > 0);
+    }
+    char *flat = malloc((size_t)total + 1);
+    if (!flat) return FAIL(ERR_NOMEM, "no memory for a text of %lld bytes; free some", (long long)total);
+    char *to = flat;
+    for (int64_t i = 0; i < count; i++) {
+        if (!t->joined && i > 0) *to++ = ' ';
+        struct tok_str raw = t->raw[ids[i]];
+        memcpy(to, t->pool.text + raw.at, (size_t)raw.bytes);
+        to += raw.bytes;
+    }
+    int64_t room = utf8_replaced_bytes(flat, total);
+    if (room != total) {
+        char *wide = realloc(flat, (size_t)room + 1);
+        if (!wide) {
+            free(flat);
+            return FAIL(ERR_NOMEM, "no memory for a text of %lld bytes; free some", (long long)room);
+        }
+        flat = wide;
+        memmove(flat + (room - total), flat, (size_t)total);
+        utf8_replace(flat, room, total);
+    } else if (utf8_valid(flat, total) != total) {
+        utf8_replace(flat, room, total); /* pieces of three bytes each */
+    }
+    flat[room] = 0;
+    *text = flat;
+    *bytes = room;
+    return OK;
+}
+
+int64_t tokenizer_vocab(const struct tokenizer *t) { return t->vocab; }
+
+int32_t tokenizer_id(const struct tokenizer *t, const char *token) {
+    int64_t bytes = (int64_t)strlen(token);
+    int32_t id = tok_map_find(&t->added_map, &t->pool, t->tokens, token, bytes);
+    return id >= 0 ? id : tok_map_find(&t->map, &t->pool, t->tokens, token, bytes);
+}
+
+int32_t tokenizer_eos(const struct tokenizer *t) { return t->eos; }
+uint64_t tokenizer_fingerprint(const struct tokenizer *t) { return t->fingerprint; }

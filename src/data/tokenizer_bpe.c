@@ -1,0 +1,245 @@
+/* Tables of a tokenizer (strings to ids, merges, bytes and their characters) and byte-pair merging: a linked list of
+ * symbols and a heap of the merges that can be done, O(n log n) in the length of a word. */
+#include "data/tokenizer_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+err_t tok_grow(void **p, int64_t *room, int64_t need, size_t size) {
+    if (need <= *room) return OK;
+    int64_t more = *room + *room / 2 + 64;
+    if (more < need) more = need;
+    void *q = realloc(*p, (size_t)more * size);
+    if (!q) return FAIL(ERR_NOMEM, "no memory for %lld bytes of the tokenizer's; free some", (long long)more * (long long)size);
+    *p = q;
+    *room = more;
+    return OK;
+}
+
+err_t tok_pool_add(struct tok_pool *p, const char *text, int64_t bytes, struct tok_str *out) {
+    ENSURE(bytes >= 0 && p->bytes + bytes <= INT32_MAX);
+    TRY(tok_grow((void **)&p->text, &p->room, p->bytes + bytes + 1, 1));
+    memcpy(p->text + p->bytes, text, (size_t)bytes);
+    *out = (struct tok_str){.at = (uint32_t)p->bytes, .bytes = (int32_t)bytes};
+    p->bytes += bytes;
+    return OK;
+}
+
+/* Slots for n keys: a power of two, at most half full. */
+static int64_t slots_for(int64_t n) {
+    int64_t s = 16;
+    while (s < 2 * n) s *= 2;
+    return s;
+}
+
+err_t tok_map_new(struct tok_map *m, int64_t keys) {
+    m->slots = slots_for(keys);
+    m->slot = calloc((size_t)m->slots, sizeof *m->slot);
+    if (!m->slot) return FAIL(ERR_NOMEM, "no memory for a table of %lld tokens; free some", (long long)keys);
+    return OK;
+}
+
+int32_t tok_map_find(const struct tok_map *m, const struct tok_pool *p, const struct tok_str *strings, const char *text, int64_t bytes) {
+    if (!m->slot) return -1;
+    uint64_t at = XXH3_64bits(text, (size_t)bytes);
+    for (;; at++) {
+        int32_t id = m->slot[at & (uint64_t)(m->slots - 1)] - 1;
+        if (id < 0) return -1;
+        if (strings[id].bytes == bytes && memcmp(p->text + strings[id].at, text, (size_t)bytes) == 0) return id;
+    }
+}
+
+void tok_map_add(struct tok_map *m, const struct tok_pool *p, const struct tok_str *strings, int32_t id) {
+    uint64_t at = XXH3_64bits(p->text + strings[id].at, (size_t)strings[id].bytes);
+    while (m->slot[at & (uint64_t)(m->slots - 1)]) at++;
+    m->slot[at & (uint64_t)(m->slots - 1)] = id + 1;
+}
+
+/* GPT-2's table: bytes that print stand for themselves, the others take U+0100 and on. */
+void byte_chars_init(struct byte_chars *b) {
+    memset(b->of_char, -1, sizeof b->of_char);
+    int32_t next = 0x100;
+    for (int i = 0; i < 256; i++) {
+        bool prints = (i >= '!' && i <= '~') || (i >= 0xa1 && i <= 0xac) || i >= 0xae;
+        b->of_byte[i] = prints ? i : next++;
+        b->of_char[b->of_byte[i]] = (int16_t)i;
+    }
+}
+
+int byte_char_put(const struct byte_chars *b, unsigned char byte, char *to) {
+    int32_t c = b->of_byte[byte];
+    if (c < 0x80) {
+        to[0] = (char)c;
+        return 1;
+    }
+    to[0] = (char)(0xc0 | (c >> 6));
+    to[1] = (char)(0x80 | (c & 0x3f));
+    return 2;
+}
+
+int64_t byte_chars_decode(const struct byte_chars *b, const char *text, int64_t bytes, char *to) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < bytes;) {
+        int len;
+        int32_t c = unicode_get(text + i, bytes - i, &len);
+        if (c < 0 || c >= (int32_t)(sizeof b->of_char / sizeof *b->of_char) || b->of_char[c] < 0) return -1;
+        to[n++] = (char)b->of_char[c];
+        i += len;
+    }
+    return n;
+}
+
+static uint64_t pair_of(int32_t a, int32_t b) { return (uint64_t)(uint32_t)a << 32 | (uint32_t)b; }
+static uint64_t pair_hash(uint64_t pair) {
+    pair *= UINT64_C(0x9e3779b97f4a7c15);
+    return pair ^ pair >> 29;
+}
+
+err_t tok_merges_new(struct tok_merges *m, int64_t rules) {
+    m->slots = slots_for(rules);
+    m->slot = malloc((size_t)m->slots * sizeof *m->slot);
+    if (!m->slot) return FAIL(ERR_NOMEM, "no memory for a table of %lld merges; free some", (long long)rules);
+    for (int64_t i = 0; i < m->slots; i++) m->slot[i].pair = UINT64_MAX;
+    return OK;
+}
+
+static struct tok_merge *merge_slot(const struct tok_merges *m, uint64_t pair) {
+    for (uint64_t at = pair_hash(pair);; at++) {
+        struct tok_merge *s = &m->slot[at & (uint64_t)(m->slots - 1)];
+        if (s->pair == pair || s->pair == UINT64_MAX) return s;
+    }
+}
+
+void tok_merges_add(struct tok_merges *m, int32_t a, int32_t b, uint32_t rank, int32_t id) {
+    uint64_t pair = pair_of(a, b);
+    *merge_slot(m, pair) = (struct tok_merge){.pair = pair, .rank = rank, .id = id};
+}
+
+const struct tok_merge *tok_merges_find(const struct tok_merges *m, int32_t a, int32_t b) {
+    const struct tok_merge *s = merge_slot(m, pair_of(a, b));
+    return s->pair == UINT64_MAX ? NULL : s;
+}
+
+err_t tok_ids_push(struct tok_ids *out, int32_t id) {
+    TRY(tok_grow((void **)&out->ids, &out->room, out->count + 1, sizeof *out->ids));
+    out->ids[out->count++] = id;
+    return OK;
+}
+
+/* By rank, then from left to right. */
+static bool merge_before(struct bpe_merge a, struct bpe_merge b) { return a.rank != b.rank ? a.rank < b.rank : a.at < b.at; }
+
+static err_t heap_push(struct tok_scratch *s, struct bpe_merge m) {
+    TRY(tok_grow((void **)&s->heap, &s->heap_room, s->heap_count + 1, sizeof *s->heap));
+    int64_t i = s->heap_count++;
+    for (; i > 0 && merge_before(m, s->heap[(i - 1) / 2]); i = (i - 1) / 2) s->heap[i] = s->heap[(i - 1) / 2];
+    s->heap[i] = m;
+    return OK;
+}
+
+static struct bpe_merge heap_pop(struct tok_scratch *s) {
+    struct bpe_merge *h = s->heap, top = h[0], last = h[--s->heap_count];
+    int64_t i = 0;
+    for (;;) {
+        int64_t c = 2 * i + 1;
+        if (c >= s->heap_count) break;
+        if (c + 1 < s->heap_count && merge_before(h[c + 1], h[c])) c++;
+        if (!merge_before(h[c], last)) break;
+        h[i] = h[c];
+        i = c;
+    }
+    h[i] = last;
+    return top;
+}
+
+static err_t push_pair(struct tok_scratch *s, int32_t at) {
+    int32_t next = s->symbols[at].next;
+    if (next < 0) return OK;
+    const struct tok_merge *m = tok_merges_find(&s->t->merges, s->symbols[at].id, s->symbols[next].id);
+    return m ? heap_push(s, (struct bpe_merge){.rank = m->rank, .at = at, .id = m->id}) : OK;
+}
+
+/* The first symbols of a word: one per byte. A byte without a token is the unknown token where there is one (neighbours
+ * fused if the file says so), else it is dropped and its neighbours meet: what Hugging Face does. */
+static err_t first_symbols(struct tok_scratch *s, const char *word, int64_t bytes, int32_t *count) {
+    const struct tokenizer *t = s->t;
+    TRY(tok_grow((void **)&s->symbols, &s->symbols_room, bytes, sizeof *s->symbols));
+    int32_t n = 0;
+    bool unknown_before = false;
+    for (int64_t i = 0; i < bytes; i++) {
+        int32_t id = t->byte_id[(unsigned char)word[i]];
+        bool unknown = id < 0;
+        if (unknown && (t->unk < 0 || (unknown_before && t->fuse_unk))) continue;
+        s->symbols[n] = (struct bpe_symbol){.id = unknown ? t->unk : id, .prev = n - 1, .next = n + 1};
+        n++;
+        unknown_before = unknown;
+    }
+    if (n) s->symbols[n - 1].next = -1;
+    *count = n;
+    return OK;
+}
+
+static err_t merge_symbols(struct tok_scratch *s, int32_t count) {
+    struct bpe_symbol *y = s->symbols;
+    s->heap_count = 0;
+    for (int32_t i = 0; i + 1 < count; i++) TRY(push_pair(s, i));
+    while (s->heap_count) {
+        struct bpe_merge m = heap_pop(s);
+        if (y[m.at].id < 0 || y[m.at].next < 0) continue;
+        int32_t right = y[m.at].next;
+        /* An entry whose pair has changed is out of date, unless the pair there now makes the same token: Hugging Face
+         * then merges at the old entry's turn, and so must we. */
+        const struct tok_merge *now = tok_merges_find(&s->t->merges, y[m.at].id, y[right].id);
+        if (!now || now->id != m.id) continue;
+        y[m.at].id = m.id;
+        y[m.at].next = y[right].next;
+        y[right].id = -1;
+        if (y[right].next >= 0) y[y[right].next].prev = m.at;
+        if (y[m.at].prev >= 0) TRY(push_pair(s, y[m.at].prev));
+        TRY(push_pair(s, m.at));
+    }
+    return OK;
+}
+
+/* The whole word's id if it is a token by itself; -1. */
+static err_t whole_word(struct tok_scratch *s, const char *word, int64_t bytes, int32_t *id) {
+    TRY(tok_grow((void **)&s->word, &s->word_room, 2 * bytes, 1));
+    int64_t n = 0;
+    for (int64_t i = 0; i < bytes; i++) n += byte_char_put(&s->t->chars, (unsigned char)word[i], s->word + n);
+    *id = tok_map_find(&s->t->map, &s->t->pool, s->t->tokens, s->word, n);
+    return OK;
+}
+
+err_t bpe_word(struct tok_scratch *s, const char *word, int64_t bytes) {
+    struct cache_entry *e = NULL;
+    if (bytes <= TOK_CACHE_WORD) {
+        e = &s->cache[XXH3_64bits(word, (size_t)bytes) % TOK_CACHE];
+        if (e->bytes == bytes && memcmp(e->word, word, (size_t)bytes) == 0) {
+            TRY(tok_grow((void **)&s->out->ids, &s->out->room, s->out->count + TOK_CACHE_IDS, sizeof *s->out->ids));
+            memcpy(s->out->ids + s->out->count, e->ids, sizeof e->ids);
+            s->out->count += e->count;
+            return OK;
+        }
+    }
+    int64_t first = s->out->count;
+    int32_t whole = -1, count = 0;
+    if (s->t->ignore_merges) TRY(whole_word(s, word, bytes, &whole));
+    if (whole >= 0) {
+        TRY(tok_ids_push(s->out, whole));
+    } else {
+        TRY(first_symbols(s, word, bytes, &count));
+        TRY(merge_symbols(s, count));
+        for (int32_t i = 0; i >= 0 && count > 0; i = s->symbols[i].next) TRY(tok_ids_push(s->out, s->symbols[i].id));
+    }
+    int64_t made = s->out->count - first;
+    if (e && made <= TOK_CACHE_IDS) {
+        e->bytes = (uint8_t)bytes;
+        e->count = (uint8_t)made;
+        memcpy(e->word, word, (size_t)bytes);
+        memcpy(e->ids, s->out->ids + first, (size_t)made * sizeof *e->ids);
+    }
+    return OK;
+}

@@ -1,0 +1,179 @@
+/* Where the Unicode tables of Hugging Face's tokenizers differ from those of our libraries. Its regular expressions know
+ * Unicode 16, PCRE2 10.42 knows 14; its NFC knows Unicode 9, utf8proc 2.8 knows 15. Both were measured over all code
+ * points. A newer PCRE2 knows the ranges below itself; naming them twice in a class changes nothing. */
+#include "data/tokenizer_int.h"
+
+#include <utf8proc.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Characters assigned after Unicode 14, by general category, and additions to scripts. */
+static const struct unicode_range newer[] = {
+    {0x1c89, 0x1c89, "Lu"}, {0xa7cb, 0xa7cc, "Lu"}, {0xa7da, 0xa7da, "Lu"}, {0xa7dc, 0xa7dc, "Lu"}, {0x10d50, 0x10d65, "Lu"},
+    {0x1c8a, 0x1c8a, "Ll"}, {0xa7cd, 0xa7cd, "Ll"}, {0xa7db, 0xa7db, "Ll"}, {0x10d70, 0x10d85, "Ll"}, {0x1df25, 0x1df2a, "Ll"},
+    {0x10d4e, 0x10d4e, "Lm"}, {0x10d6f, 0x10d6f, "Lm"}, {0x16d40, 0x16d42, "Lm"}, {0x16d6b, 0x16d6c, "Lm"}, {0x1e030, 0x1e06d, "Lm"},
+    {0x1e4eb, 0x1e4eb, "Lm"}, {0x105c0, 0x105f3, "Lo"}, {0x10d4a, 0x10d4d, "Lo"}, {0x10d4f, 0x10d4f, "Lo"}, {0x10ec2, 0x10ec4, "Lo"},
+    {0x1123f, 0x11240, "Lo"}, {0x11380, 0x11389, "Lo"}, {0x1138b, 0x1138b, "Lo"}, {0x1138e, 0x1138e, "Lo"}, {0x11390, 0x113b5, "Lo"},
+    {0x113b7, 0x113b7, "Lo"}, {0x113d1, 0x113d1, "Lo"}, {0x113d3, 0x113d3, "Lo"}, {0x11bc0, 0x11be0, "Lo"}, {0x11f02, 0x11f02, "Lo"},
+    {0x11f04, 0x11f10, "Lo"}, {0x11f12, 0x11f33, "Lo"}, {0x1342f, 0x1342f, "Lo"}, {0x13441, 0x13446, "Lo"}, {0x13460, 0x143fa, "Lo"},
+    {0x16100, 0x1611d, "Lo"}, {0x16d43, 0x16d6a, "Lo"}, {0x18cff, 0x18cff, "Lo"}, {0x1b132, 0x1b132, "Lo"}, {0x1b155, 0x1b155, "Lo"},
+    {0x1e4d0, 0x1e4ea, "Lo"}, {0x1e5d0, 0x1e5ed, "Lo"}, {0x1e5f0, 0x1e5f0, "Lo"}, {0x2b739, 0x2b739, "Lo"}, {0x2ebf0, 0x2ee5d, "Lo"},
+    {0x31350, 0x323af, "Lo"}, {0x897, 0x897, "Mn"}, {0xece, 0xece, "Mn"}, {0x10d69, 0x10d6d, "Mn"}, {0x10efc, 0x10eff, "Mn"},
+    {0x11241, 0x11241, "Mn"}, {0x113bb, 0x113c0, "Mn"}, {0x113ce, 0x113ce, "Mn"}, {0x113d0, 0x113d0, "Mn"}, {0x113d2, 0x113d2, "Mn"},
+    {0x113e1, 0x113e2, "Mn"}, {0x11f00, 0x11f01, "Mn"}, {0x11f36, 0x11f3a, "Mn"}, {0x11f40, 0x11f40, "Mn"}, {0x11f42, 0x11f42, "Mn"},
+    {0x11f5a, 0x11f5a, "Mn"}, {0x13440, 0x13440, "Mn"}, {0x13447, 0x13455, "Mn"}, {0x1611e, 0x16129, "Mn"}, {0x1612d, 0x1612f, "Mn"},
+    {0x1e08f, 0x1e08f, "Mn"}, {0x1e4ec, 0x1e4ef, "Mn"}, {0x1e5ee, 0x1e5ef, "Mn"}, {0xcf3, 0xcf3, "Mc"}, {0x113b8, 0x113ba, "Mc"},
+    {0x113c2, 0x113c2, "Mc"}, {0x113c5, 0x113c5, "Mc"}, {0x113c7, 0x113ca, "Mc"}, {0x113cc, 0x113cd, "Mc"}, {0x113cf, 0x113cf, "Mc"},
+    {0x1171e, 0x1171e, "Mc"}, {0x11f03, 0x11f03, "Mc"}, {0x11f34, 0x11f35, "Mc"}, {0x11f3e, 0x11f3f, "Mc"}, {0x11f41, 0x11f41, "Mc"},
+    {0x1612a, 0x1612c, "Mc"}, {0x10d40, 0x10d49, "Nd"}, {0x116d0, 0x116e3, "Nd"}, {0x11bf0, 0x11bf9, "Nd"}, {0x11f50, 0x11f59, "Nd"},
+    {0x16130, 0x16139, "Nd"}, {0x16d70, 0x16d79, "Nd"}, {0x1ccf0, 0x1ccf9, "Nd"}, {0x1e4f0, 0x1e4f9, "Nd"}, {0x1e5f1, 0x1e5fa, "Nd"},
+    {0x1d2c0, 0x1d2d3, "No"}, {0x10d6e, 0x10d6e, "Pd"}, {0x1b4e, 0x1b4f, "Po"}, {0x1b7f, 0x1b7f, "Po"}, {0x113d4, 0x113d5, "Po"},
+    {0x113d7, 0x113d8, "Po"}, {0x11b00, 0x11b09, "Po"}, {0x11be1, 0x11be1, "Po"}, {0x11f43, 0x11f4f, "Po"}, {0x16d6d, 0x16d6f, "Po"},
+    {0x1e5ff, 0x1e5ff, "Po"}, {0x10d8e, 0x10d8f, "Sm"}, {0x2427, 0x2429, "So"}, {0x2ffc, 0x2fff, "So"}, {0x31e4, 0x31e5, "So"},
+    {0x31ef, 0x31ef, "So"}, {0x1cc00, 0x1ccef, "So"}, {0x1cd00, 0x1ceb3, "So"}, {0x1f6dc, 0x1f6dc, "So"}, {0x1f774, 0x1f776, "So"},
+    {0x1f77b, 0x1f77f, "So"}, {0x1f7d9, 0x1f7d9, "So"}, {0x1f8b2, 0x1f8bb, "So"}, {0x1f8c0, 0x1f8c1, "So"}, {0x1fa75, 0x1fa77, "So"},
+    {0x1fa87, 0x1fa89, "So"}, {0x1fa8f, 0x1fa8f, "So"}, {0x1faad, 0x1faaf, "So"}, {0x1fabb, 0x1fabf, "So"}, {0x1fac6, 0x1fac6, "So"},
+    {0x1face, 0x1facf, "So"}, {0x1fada, 0x1fadc, "So"}, {0x1fadf, 0x1fadf, "So"}, {0x1fae8, 0x1fae9, "So"}, {0x1faf7, 0x1faf8, "So"},
+    {0x1fbcb, 0x1fbef, "So"}, {0x2b739, 0x2b739, "Han"}, {0x2ebf0, 0x2ee5d, "Han"}, {0x31350, 0x323af, "Han"},
+    {0x1b132, 0x1b132, "Hiragana"}, {0x1b155, 0x1b155, "Katakana"}, {0xa7cb, 0xa7cd, "Latin"}, {0xa7da, 0xa7dc, "Latin"},
+    {0x1df25, 0x1df2a, "Latin"}, {0x1c89, 0x1c8a, "Cyrillic"}, {0x1e030, 0x1e06d, "Cyrillic"}, {0x1e08f, 0x1e08f, "Cyrillic"},
+    {0x897, 0x897, "Arabic"}, {0x10ec2, 0x10ec4, "Arabic"}, {0x10efc, 0x10eff, "Arabic"}, {0x11b00, 0x11b09, "Devanagari"},
+};
+
+/* Characters with a combining class or a decomposition that Unicode 9 did not have: Hugging Face's NFC leaves them where they are. */
+static const struct { int32_t first, last; } unknown_to_nfc[] = {
+    {0x7fd, 0x7fd}, {0x898, 0x89f}, {0x8ca, 0x8d3}, {0x9fe, 0x9fe}, {0xc3c, 0xc3c}, {0xd3b, 0xd3c}, {0xeba, 0xeba}, {0x1715, 0x1715},
+    {0x1abf, 0x1ace}, {0x1df6, 0x1dfa}, {0xa82c, 0xa82c}, {0x10d24, 0x10d27}, {0x10eab, 0x10eac}, {0x10efd, 0x10eff}, {0x10f46, 0x10f50},
+    {0x10f82, 0x10f85}, {0x11070, 0x11070}, {0x1133b, 0x1133b}, {0x1145e, 0x1145e}, {0x11839, 0x1183a}, {0x11930, 0x11930},
+    {0x11935, 0x11935}, {0x11938, 0x11938}, {0x1193d, 0x1193e}, {0x11943, 0x11943}, {0x119e0, 0x119e0}, {0x11a34, 0x11a34},
+    {0x11a47, 0x11a47}, {0x11a99, 0x11a99}, {0x11d42, 0x11d42}, {0x11d44, 0x11d45}, {0x11d97, 0x11d97}, {0x11f41, 0x11f42},
+    {0x16ff0, 0x16ff1}, {0x1e08f, 0x1e08f}, {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef}, {0x1e4ec, 0x1e4ef},
+};
+
+const struct unicode_range *unicode_newer(int *count) {
+    *count = (int)(sizeof newer / sizeof *newer);
+    return newer;
+}
+
+bool unicode_is_space(int32_t c) {
+    return (c >= 9 && c <= 13) || c == 0x20 || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 ||
+           c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+}
+
+/* \w of Rust's regex: Alphabetic, M, Nd, Pc, Join_Control. Alphabetic is L, Nl, marks and the circled and squared Latin letters. */
+bool unicode_is_word(int32_t c) {
+    if (c == 0x200c || c == 0x200d || (c >= 0x24b6 && c <= 0x24e9)) return true;
+    if ((c >= 0x1f130 && c <= 0x1f149) || (c >= 0x1f150 && c <= 0x1f169) || (c >= 0x1f170 && c <= 0x1f189)) return true;
+    for (size_t i = 0; i < sizeof newer / sizeof *newer; i++)
+        if (c >= newer[i].first && c <= newer[i].last) {
+            const char *n = newer[i].name;
+            if (n[2] == 0 && (n[0] == 'L' || n[0] == 'M' || (n[0] == 'N' && n[1] == 'd'))) return true;
+        }
+    switch (utf8proc_category(c)) {
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_MC:
+    case UTF8PROC_CATEGORY_ME:
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+    case UTF8PROC_CATEGORY_PC: return true;
+    default: return false;
+    }
+}
+
+int32_t unicode_get(const char *p, int64_t bytes, int *length) {
+    utf8proc_int32_t c = 0;
+    *length = (int)utf8proc_iterate((const utf8proc_uint8_t *)p, (utf8proc_ssize_t)bytes, &c);
+    return c;
+}
+
+/* Neither composes with what is before it nor decomposes: NFC of a text is the NFC of its pieces cut before such characters. */
+static bool starts_piece(int32_t c) {
+    if (c < 0xc0) return true;
+    if (c < 0x7fd) return false;
+    if ((c >= 0x3400 && c <= 0x4dbf) || (c >= 0x4e00 && c <= 0x9fff)) return true;
+    for (size_t i = 0; i < sizeof unknown_to_nfc / sizeof *unknown_to_nfc; i++)
+        if (c >= unknown_to_nfc[i].first && c <= unknown_to_nfc[i].last) return true;
+    return false;
+}
+
+static int by_class(const void *a, const void *b) {
+    const struct nfc_char *x = a, *y = b;
+    if (x->ccc != y->ccc) return x->ccc < y->ccc ? -1 : 1;
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
+/* One piece: decompose, order the marks between starters by their class (utf8proc's own ordering is quadratic in their number), compose. */
+static err_t nfc_piece(struct nfc *n, const char *p, int64_t bytes) {
+    n->count = 0;
+    for (int64_t i = 0; i < bytes;) {
+        int len;
+        int32_t c = unicode_get(p + i, bytes - i, &len);
+        TRY(tok_grow((void **)&n->chars, &n->chars_room, n->count + 4, sizeof *n->chars));
+        utf8proc_int32_t parts[4];
+        int bound = 0;
+        utf8proc_ssize_t k = starts_piece(c) ? 0 : utf8proc_decompose_char(c, parts, 4, UTF8PROC_STABLE | UTF8PROC_COMPOSE, &bound);
+        ENSURE(k >= 0 && k <= 4);
+        if (k == 0) parts[k++] = c;
+        for (utf8proc_ssize_t j = 0; j < k; j++) {
+            int ccc = starts_piece(c) ? 0 : (int)utf8proc_get_property(parts[j])->combining_class;
+            n->chars[n->count] = (struct nfc_char){.c = parts[j], .ccc = ccc, .at = n->count};
+            n->count++;
+        }
+        i += len;
+    }
+    TRY(tok_grow((void **)&n->flat, &n->flat_room, n->count, sizeof *n->flat));
+    for (int64_t i = 0; i < n->count;) {
+        int64_t end = i + 1;
+        bool ordered = true;
+        if (n->chars[i].ccc)
+            for (; end < n->count && n->chars[end].ccc; end++) ordered = ordered && n->chars[end - 1].ccc <= n->chars[end].ccc;
+        if (!ordered) qsort(n->chars + i, (size_t)(end - i), sizeof *n->chars, by_class);
+        for (; i < end; i++) n->flat[i] = n->chars[i].c;
+    }
+    utf8proc_ssize_t k = utf8proc_normalize_utf32(n->flat, (utf8proc_ssize_t)n->count, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+    ENSURE(k >= 0);
+    TRY(tok_grow((void **)&n->text, &n->text_room, n->bytes + 4 * (int64_t)k, 1));
+    for (utf8proc_ssize_t i = 0; i < k; i++) n->bytes += utf8proc_encode_char(n->flat[i], (utf8proc_uint8_t *)n->text + n->bytes);
+    return OK;
+}
+
+err_t nfc_text(struct nfc *n, const char *text, int64_t bytes, const char **out, int64_t *out_bytes) {
+    int64_t i = 0;
+    while (i < bytes && (unsigned char)text[i] < 0xcc) i++; /* below U+0300 everything is in NFC */
+    if (i == bytes) {
+        *out = text;
+        *out_bytes = bytes;
+        return OK;
+    }
+    n->bytes = 0;
+    TRY(tok_grow((void **)&n->text, &n->text_room, bytes, 1));
+    for (i = 0; i < bytes;) {
+        int len, next;
+        int32_t c = unicode_get(text + i, bytes - i, &len);
+        int64_t end = i + len;
+        for (; end < bytes && !starts_piece(unicode_get(text + end, bytes - end, &next)); end += next) continue;
+        if (end == i + len && starts_piece(c)) {
+            TRY(tok_grow((void **)&n->text, &n->text_room, n->bytes + len, 1));
+            memcpy(n->text + n->bytes, text + i, (size_t)len);
+            n->bytes += len;
+        } else {
+            TRY(nfc_piece(n, text + i, end - i));
+        }
+        i = end;
+    }
+    *out = n->text;
+    *out_bytes = n->bytes;
+    return OK;
+}
+
+void nfc_free(struct nfc *n) {
+    free(n->chars);
+    free(n->flat);
+    free(n->text);
+}
