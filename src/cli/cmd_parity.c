@@ -1,0 +1,47 @@
+#include "cli/cli.h"
+#include "train/parity.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct parity_opts { const char *dump, *isa; };
+
+#define FIELD(name) offsetof(struct parity_opts, name)
+static const struct opt parity_opt_list[] = {
+    {.key = "dump", .type = OPT_TEXT, .offset = FIELD(dump), .help = "write our side as a golden file of this name"},
+    {.key = "isa", .type = OPT_TEXT, .offset = FIELD(isa), .help = "kernels to use: reference, portable, avx2, avx512, avx512_bf16, amx; the best there are by default"},
+    {.key = NULL},
+};
+
+static err_t compare(const struct options *o, const struct parity_opts *own, struct model_src *src, struct golden *g, struct numbers *n) {
+    TRY(model_src_open(&o->model, 0, 0, src));
+    TRY(golden_open(o->model.init, src, g));
+    TRY(numbers_measure(g, src, o->model.dtype, o->stash.strategy == STASH_KEEP, o->cli.threads, own->isa, n));
+    if (own->dump) TRY(numbers_dump(g, src, n, own->dump));
+    int64_t excess;
+    TRY(numbers_compare(g, src, n, o->model.dtype, &excess));
+    if (excess) return FAIL(ERR_FAILED, "%lld numbers of %s are over their bound; the lines with EXCESS say which", (long long)excess, o->model.init);
+    return OK;
+}
+
+/* `mop parity DIR key=value ...`: DIR is model.init. */
+err_t cmd_parity(int argc, char **argv) {
+    struct options o;
+    struct parity_opts own;
+    struct opt_set *set;
+    struct model_src src = {0};
+    struct golden g = {0};
+    struct numbers n = {0};
+    const struct opt_table table = {"parity", parity_opt_list, &own};
+    const bool named = argc > 1 && !strchr(argv[1], '=');
+    const char *dir = named ? argv[1] : NULL;
+    if (named) argv[1] = argv[0];
+    TRY(cli_load(argc - named, argv + named, &table, &o, &set));
+    if (dir) o.model.init = dir;
+    err_t err = o.model.init ? compare(&o, &own, &src, &g, &n) : FAIL(ERR_USAGE, "no folder; write mop parity DIR");
+    numbers_free(&n);
+    golden_close(&g);
+    model_src_close(&src);
+    opt_free(set);
+    return err;
+}

@@ -1,0 +1,78 @@
+#include "train/logfile.h"
+
+#include "base/num.h"
+#include "base/os.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Keep the lines whose "step" is at most `step`; a last line without its end (a kill) goes too. */
+static err_t cut(const char *path, int64_t step) {
+    char *text;
+    int64_t bytes, kept = 0;
+    TRY(os_read_all(path, INT64_MAX - 1, &text, &bytes));
+    for (int64_t at = 0; at < bytes;) {
+        const char *end = memchr(text + at, '\n', (size_t)(bytes - at));
+        if (!end) break;
+        const int64_t length = end - (text + at) + 1;
+        json_t *line = json_loadb(text + at, (size_t)length, 0, NULL);
+        const json_t *s = json_object_get(line, "step");
+        const bool keep = json_is_integer(s) && json_integer_value(s) <= step;
+        json_decref(line);
+        if (!keep) break;
+        at += length;
+        kept = at;
+    }
+    err_t err = os_write_all(path, text, kept);
+    free(text);
+    return err;
+}
+
+err_t logfile_open(struct logfile *f, const char *out, int64_t step) {
+    TRY(os_join(f->path, out, "log.jsonl"));
+    if (os_exists(f->path)) TRY(cut(f->path, step));
+    return os_append_open(f->path, &f->fd);
+}
+
+void logfile_close(struct logfile *f) {
+    os_close(f->fd);
+    f->fd = -1;
+}
+
+/* The balance of the worst layer: rows of its busiest expert over the mean (1.0 = perfect); and experts without rows. */
+static void balance(const struct run *r, double *worst, int64_t *dead) {
+    const int64_t e = r->shape.spec->experts;
+    *worst = 1;
+    *dead = 0;
+    for (int l = 0; l < r->experts.layers; l++) {
+        const int64_t *c = r->experts.count_step + l * e;
+        int64_t sum = 0, most = 0;
+        for (int64_t x = 0; x < e; x++) {
+            sum += c[x];
+            most = i64_max(most, c[x]);
+            *dead += c[x] == 0;
+        }
+        if (sum) *worst = fmax(*worst, (double)most * (double)e / (double)sum);
+    }
+}
+
+err_t logfile_step(struct logfile *f, const struct run *r, const struct step_line *s) {
+    char line[1024], valid[64] = "", experts[128] = "";
+    if (s->validated) (void)snprintf(valid, sizeof valid, ", \"valid_loss\": %.9g", s->valid_loss);
+    if (r->experts.layers) {
+        double worst;
+        int64_t dead;
+        balance(r, &worst, &dead);
+        (void)snprintf(experts, sizeof experts, ", \"aux_loss\": %.9g, \"expert_max_over_mean\": %.4f, \"dead_experts\": %lld", s->out.aux, worst, (long long)dead);
+    }
+    const int n = snprintf(line, sizeof line,
+                           "{\"step\": %lld, \"loss\": %.9g, \"total_loss\": %.9g, \"lr\": %.9g, \"grad_norm\": %.9g, \"tokens\": %lld, "
+                           "\"tokens_per_s\": %.1f, \"seconds\": %.3f%s%s}\n",
+                           (long long)s->step, s->out.loss, s->out.total, s->lr, s->out.grad_norm, (long long)s->out.tokens, s->tokens_per_s, s->seconds,
+                           experts, valid);
+    ENSURE(n > 0 && n < (int)sizeof line);
+    return os_append(f->fd, f->path, line, n);
+}

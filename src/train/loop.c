@@ -1,0 +1,223 @@
+#include "base/log.h"
+#include "base/num.h"
+#include "base/os.h"
+#include "data/tokenizer.h"
+#include "train/logfile.h"
+#include "train/train.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A training run between its parts: what train_run opens and closes. */
+struct loop {
+    const struct job *job;
+    struct model_src src;
+    struct loader *train, *valid;
+    struct run run;
+    struct logfile log;
+    struct train_state state;
+    struct schedule schedule;
+    double aux_coef;
+    int64_t saved_step;      /* of the newest checkpoint, -1 none */
+    int64_t begun_ns, begun_step, shown_ns;
+};
+
+static err_t check_job(const struct job *j) {
+    const struct train_opts *t = j->train;
+    if (!j->out) return FAIL(ERR_USAGE, "out is not given; write out=FOLDER, where the trained model goes");
+    if (t->micro_batch && t->batch % t->micro_batch)
+        return FAIL(ERR_USAGE, "train.micro_batch=%lld does not divide train.batch=%lld; choose a divisor", (long long)t->micro_batch, (long long)t->batch);
+    if (t->steps && !j->data->train)
+        return FAIL(ERR_USAGE, "data.train is not given; write data.train=FILE.tok (mop tokenize makes one from text), or train.steps=0");
+    if (t->warmup > t->steps && t->steps)
+        return FAIL(ERR_USAGE, "train.warmup=%lld is more than train.steps=%lld; choose fewer steps of warm-up", (long long)t->warmup, (long long)t->steps);
+    if (j->experts->balance_rate > 0 && t->aux_coef > 0)
+        return FAIL(ERR_USAGE, "experts.balance_rate=%g and train.aux_coef=%g are two ways to balance; choose one", j->experts->balance_rate, t->aux_coef);
+    bool same = false;
+    if (j->model->init) TRY(os_same_file(j->model->init, j->out, &same));
+    if (same) return FAIL(ERR_USAGE, "out=%s is the folder that model.init reads; choose another out, so that the model found stays as it is", j->out);
+    return OK;
+}
+
+/* What `out` holds: *step the newest checkpoint (-1 none), *model a finished model. */
+static err_t look_at_out(const struct job *j, int64_t *step, bool *model) {
+    char path[OS_PATH_MAX];
+    *step = -1;
+    *model = false;
+    if (!os_exists(j->out)) return OK;
+    TRY(os_join(path, j->out, "manifest.json"));
+    *model = os_exists(path);
+    TRY(ckpt_newest(j->out, step));
+    if (j->train->resume == RESUME_AUTO) return OK;
+    TRY(os_join(path, j->out, "config.json"));
+    if (*step >= 0 || *model || os_exists(path))
+        return FAIL(ERR_USAGE, "out=%s already holds %s; go on with train.resume=auto or choose another out", j->out,
+                    *model ? "a finished model" : *step >= 0 ? "a run with checkpoints" : "a model (config.json)");
+    return OK;
+}
+
+/* The vocabulary of a model that starts from keys: the tokenizer's, else that of the token files. */
+static err_t vocab_hint(const struct job *j, int64_t *vocab) {
+    *vocab = 0;
+    if (!j->model->init || strcmp(j->model->init, "random") != 0 || j->model->config || j->model->vocab) return OK;
+    if (j->tokenizer) {
+        struct tokenizer *t;
+        TRY(tokenizer_open(j->tokenizer, &t));
+        *vocab = tokenizer_vocab(t);
+        tokenizer_close(t);
+    } else if (j->data->train) {
+        char first[OS_PATH_MAX];
+        (void)snprintf(first, sizeof first, "%.*s", (int)strcspn(j->data->train, ","), j->data->train);
+        struct tok_file *f;
+        TRY(tok_open(first, false, &f));
+        *vocab = tok_vocab(f);
+        tok_close(f);
+    }
+    return OK;
+}
+
+static err_t open_data(struct loop *p) {
+    const struct job *j = p->job;
+    const int64_t vocab = p->src.spec.vocab;
+    const uint64_t seed = (uint64_t)j->train->seed;
+    TRY(loader_open(j->data, DATA_TRAIN, vocab, seed, &p->train));
+    if (j->data->valid || j->data->valid_fraction > 0) TRY(loader_open(j->data, DATA_VALID, vocab, seed, &p->valid));
+    log_line(LOG_RUN, "data: %lld tokens, %lld sequences of %lld an epoch; this run reads %.2f epochs", (long long)loader_tokens(p->train),
+             (long long)loader_sequences(p->train), (long long)j->data->seq,
+             (double)j->train->steps * (double)j->train->batch / (double)loader_sequences(p->train));
+    return OK;
+}
+
+static err_t open_run(struct loop *p) {
+    const struct job *j = p->job;
+    const struct spec *s = &p->src.spec;
+    if (j->data->seq > s->max_positions)
+        log_line(LOG_WARN, "data.seq=%lld is more than the model's max_position_embeddings=%lld", (long long)j->data->seq, (long long)s->max_positions);
+    const struct run_setup u = {.rows = j->train->micro_batch ? j->train->micro_batch : j->train->batch, .seq = j->data->seq, .positions = j->data->seq,
+                                .act = j->model->dtype == MODEL_BF16 ? DT_BF16 : DT_F32, .train = true, .keep = j->stash->strategy == STASH_KEEP,
+                                .threads = j->threads, .optim = j->optim};
+    TRY(run_open(&p->run, &p->src, &u));
+    const struct arenas *m = &p->run.arenas;
+    log_line(LOG_RUN, "model: %.2fM parameters, %.2fM active a token, %d layers, %d experts, top %d; %s, %s kernels, %d threads", (double)spec_params(s) / 1e6,
+             (double)spec_active_params(s) / 1e6, s->layers, s->experts, s->top_k, j->model->dtype == MODEL_BF16 ? "bf16 with fp32 masters" : "fp32",
+             p->run.ex.kernels.isa, pool_threads(p->run.ex.pool));
+    log_line(LOG_RUN, "memory: %.1f MiB for the run (weights, gradients, moments), %.1f MiB a step, %.1f MiB scratch", (double)m->run.cap / 1048576.0,
+             (double)m->step.cap / 1048576.0, (double)m->scratch.cap / 1048576.0);
+    ledger_print(&p->run.ledger, LOG_LAYER);
+    return OK;
+}
+
+static void show(struct loop *p, const struct step_line *s, bool last) {
+    const int64_t now = os_now_ns();
+    if (!last && now - p->shown_ns < 1000000000) return;
+    p->shown_ns = now;
+    const int64_t steps = p->job->train->steps, done = s->step - p->begun_step;
+    const int64_t left = (int64_t)((double)(now - p->begun_ns) / 1e9 / (double)done * (double)(steps - s->step));
+    log_progress("step %lld/%lld  loss %.4f  lr %.2e  |g| %.3f  %.0f tokens/s  ETA %lld:%02lld:%02lld  %.2f GiB", (long long)s->step, (long long)steps,
+                 s->out.loss, s->lr, s->out.grad_norm, s->tokens_per_s, (long long)(left / 3600), (long long)(left / 60 % 60), (long long)(left % 60),
+                 (double)os_rss_bytes() / 1073741824.0);
+}
+
+static err_t save_ckpt(struct loop *p) {
+    if (p->saved_step == p->state.step) return OK;
+    TRY(state_save(&p->run, p->job, &p->state, false));
+    p->saved_step = p->state.step;
+    log_line(LOG_STEP, "saved a checkpoint of step %lld in %s/ckpt", (long long)p->state.step, p->job->out);
+    return OK;
+}
+
+static err_t validate(struct loop *p, struct step_line *s) {
+    int64_t targets;
+    TRY(eval_split(&p->run, p->valid, p->job->train->valid_sequences, &s->valid_loss, &targets));
+    s->validated = true;
+    log_line(LOG_STEP, "step %lld: validation loss %.4f over %lld targets", (long long)s->step, s->valid_loss, (long long)targets);
+    return OK;
+}
+
+/* One step and all that is due behind it. *stopped: asked to stop, and saved. */
+static err_t one_step(struct loop *p, bool *stopped) {
+    const struct train_opts *t = p->job->train;
+    const int64_t step = p->state.step, start = os_now_ns();
+    struct step_line s = {.step = step + 1, .lr = schedule_lr(&p->schedule, step)};
+    const struct step_in in = {.loader = p->train, .step = step, .batch = t->batch, .lr = s.lr, .clip = t->clip, .aux_coef = p->aux_coef,
+                               .balance_rate = p->job->experts->balance_rate, .t = step + 1, .check_moved = step == 0 && s.lr > 0};
+    TRY(train_step(&p->run, &in, &s.out));
+    s.seconds = (double)(os_now_ns() - start) / 1e9;
+    s.tokens_per_s = (double)s.out.tokens / s.seconds;
+    p->state.step++;
+    const bool last = s.step == t->steps;
+    if (p->valid && (last || (t->valid_every && s.step % t->valid_every == 0))) TRY(validate(p, &s));
+    TRY(logfile_step(&p->log, &p->run, &s));
+    show(p, &s, last);
+    *stopped = !last && p->job->stop && atomic_load(p->job->stop);
+    if (*stopped || last || (p->job->ckpt->every && s.step % p->job->ckpt->every == 0)) TRY(save_ckpt(p));
+    return OK;
+}
+
+static err_t run_loop(struct loop *p) {
+    const struct job *j = p->job;
+    const struct train_opts *t = j->train;
+    p->schedule = (struct schedule){t->schedule, t->lr, t->lr_floor, t->warmup, t->steps, t->decay_steps ? t->decay_steps : i64_max(1, t->steps / 10)};
+    p->aux_coef = j->experts->balance_rate > 0 ? 0 : t->aux_coef >= 0 ? t->aux_coef : p->src.spec.aux_coef;
+    if (j->experts->balance_rate > 0)
+        log_line(LOG_WARN, "the balancing bias acts in this run and its checkpoints only: the Hugging Face folder has no place for it in this family");
+    p->begun_ns = os_now_ns();
+    p->begun_step = p->state.step;
+    bool stopped = false;
+    while (p->state.step < t->steps && !stopped) TRY(one_step(p, &stopped));
+    if (stopped) {
+        log_line(LOG_RUN, "stopped after step %lld, saved; go on with train.resume=auto", (long long)p->state.step);
+        return OK;
+    }
+    TRY(state_save(&p->run, j, &p->state, true));
+    if (p->valid) {
+        double nats;
+        TRY(loader_unigram_entropy(p->valid, &nats));
+        log_line(LOG_RUN, "unigram entropy of the validation tokens: %.4f nats (the loss of knowing only how often each token comes)", nats);
+    }
+    log_line(LOG_RUN, "done: %lld steps; the model is in %s", (long long)t->steps, j->out);
+    return OK;
+}
+
+static err_t train_inner(struct loop *p) {
+    const struct job *j = p->job;
+    int64_t step, vocab;
+    bool model;
+    TRY(check_job(j));
+    TRY(look_at_out(j, &step, &model));
+    if (model && j->train->resume == RESUME_AUTO && (j->train->steps == 0 || step >= j->train->steps)) {
+        log_line(LOG_RUN, "%s is finished (%lld steps); nothing to do", j->out, (long long)i64_max(step, 0));
+        return OK;
+    }
+    TRY(vocab_hint(j, &vocab));
+    TRY(model_src_open(j->model, vocab, (uint64_t)j->train->seed, &p->src));
+    TRY(os_mkdirs(j->out));
+    if (j->train->steps == 0) {
+        TRY(state_save_found(&p->src, j));
+        log_line(LOG_RUN, "the model as found is in %s", j->out);
+        return OK;
+    }
+    TRY(open_data(p));
+    TRY(open_run(p));
+    p->state = (struct train_state){.seed = (uint64_t)j->train->seed, .data = loader_fingerprint(p->train), .batch = j->train->batch};
+    p->saved_step = -1;
+    if (step >= 0) {
+        TRY(state_load(&p->run, j, step, &p->state));
+        p->saved_step = step;
+        log_line(LOG_RUN, "resumed from step %lld", (long long)step);
+    }
+    TRY(logfile_open(&p->log, j->out, p->state.step));
+    return run_loop(p);
+}
+
+err_t train_run(const struct job *job) {
+    struct loop p = {.job = job, .log.fd = -1};
+    err_t err = train_inner(&p);
+    logfile_close(&p.log);
+    run_close(&p.run);
+    loader_close(p.train);
+    loader_close(p.valid);
+    model_src_close(&p.src);
+    return err;
+}

@@ -1,0 +1,155 @@
+#include "train/parity.h"
+
+#include "base/os.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static err_t number_of(const struct st_reader *f, const char *key, double *out) {
+    const char *text = st_metadata(f, key);
+    char *end;
+    if (!text) return FAIL(ERR_FORMAT, "golden.safetensors has no \"%s\" in its metadata; make it with tools/golden", key);
+    *out = strtod(text, &end);
+    if (end == text || *end) return FAIL(ERR_FORMAT, "golden.safetensors: \"%s\" is %.40s, not a number", key, text);
+    return OK;
+}
+
+static err_t read_ids(struct golden *g, int64_t vocab) {
+    const struct tensor_info *t = st_find(g->file, "input_ids");
+    if (!t || t->dtype != DT_I64 || t->ndim != 2 || t->shape[1] < 2 || t->count == 0)
+        return FAIL(ERR_FORMAT, "golden.safetensors has no input_ids of I64 [rows, at least 2 tokens]; make it with tools/golden");
+    g->rows = t->shape[0];
+    g->seq = t->shape[1];
+    int64_t *wide = malloc(sizeof *wide * (size_t)t->count);
+    g->ids = malloc(sizeof *g->ids * (size_t)t->count);
+    err_t err = wide && g->ids ? st_read(g->file, t, 0, t->count, wide) : FAIL(ERR_NOMEM, "out of memory for %lld input_ids", (long long)t->count);
+    for (int64_t i = 0; err == OK && i < t->count; i++) {
+        if (wide[i] < 0 || wide[i] >= vocab)
+            err = FAIL(ERR_FORMAT, "golden.safetensors: input_ids has %lld at %lld, the model's ids go to %lld", (long long)wide[i], (long long)i, (long long)vocab - 1);
+        else g->ids[i] = (int32_t)wide[i];
+    }
+    free(wide);
+    return err;
+}
+
+err_t golden_open(const char *dir, const struct model_src *src, struct golden *out) {
+    char path[OS_PATH_MAX];
+    struct golden g = {0};
+    double steps;
+    TRY(os_join(path, dir, "golden.safetensors"));
+    TRY(st_open_file(path, &g.file));
+    err_t err = OK;
+    TRY_OR(read_ids(&g, src->spec.vocab), bad);
+    TRY_OR(number_of(g.file, "lr", &g.lr), bad);
+    TRY_OR(number_of(g.file, "beta1", &g.optim.beta1), bad);
+    TRY_OR(number_of(g.file, "beta2", &g.optim.beta2), bad);
+    TRY_OR(number_of(g.file, "eps", &g.optim.eps), bad);
+    TRY_OR(number_of(g.file, "weight_decay", &g.optim.weight_decay), bad);
+    TRY_OR(number_of(g.file, "clip", &g.clip), bad);
+    TRY_OR(number_of(g.file, "router_aux_loss_coef", &g.coef), bad);
+    TRY_OR(number_of(g.file, "steps", &steps), bad);
+    if (steps < 1 || steps > 1000) {
+        err = FAIL(ERR_FORMAT, "golden.safetensors: steps is %g; from 1 to 1000 are possible", steps);
+        goto bad;
+    }
+    g.steps = (int64_t)steps;
+    *out = g;
+    return OK;
+bad:
+    golden_close(&g);
+    return err;
+}
+
+void golden_close(struct golden *g) {
+    st_close(g->file);
+    free(g->ids);
+    *g = (struct golden){0};
+}
+
+/* The golden batch: one document a row, labels the same ids shifted. */
+static err_t set_batch(const struct golden *g, struct run *r) {
+    for (int64_t i = 0; i < g->rows * g->seq; i++) {
+        const int64_t at = i % g->seq;
+        r->host.ids[i] = g->ids[i];
+        r->host.targets[i] = at + 1 < g->seq ? g->ids[i + 1] : DATA_NO_TARGET;
+        r->host.positions[i] = (int32_t)at;
+        r->host.doc_start[i] = 0;
+    }
+    return run_upload(r);
+}
+
+static int64_t routing_size(const struct run *r) { return (int64_t)r->experts.layers * r->shape.tokens * r->shape.spec->top_k; }
+
+/* All steps on the batch. `routing` holds the ids of each step: written where `record`, else used instead of the router's choice. */
+static err_t all_steps(const struct golden *g, struct run *r, uint16_t *routing, bool record, struct numbers *n) {
+    const int64_t targets = g->rows * (g->seq - 1), size = routing_size(r);
+    for (int64_t s = 0; s < g->steps; s++) {
+        struct micro_out m;
+        double norm;
+        if (!record && routing) r->experts.given = routing + s * size;
+        experts_begin_step(&r->experts);
+        TRY(step_micro(r, (float)(1.0 / (double)targets), g->coef, &m));
+        if (record && size) memcpy(routing + s * size, r->experts.ids, sizeof *routing * (size_t)size);
+        TRY(optim_norm(&r->optim, &norm));
+        const double loss = m.loss_sum / (double)targets, total = loss + g->coef * m.aux;
+        if (n) n->losses[s] = (float)total;
+        if (n && s == 0) {
+            n->loss = (float)loss;
+            n->aux_loss = (float)m.aux;
+            n->total_loss = (float)total;
+            n->grad_norm = (float)norm;
+            memcpy(n->grad, r->store.grad_acc, sizeof(float) * (size_t)n->elements);
+            TRY(vocab_logits(&r->vocab, r->dense.last.h, 0, r->shape.tokens, n->logits));
+        }
+        optim_update(&r->optim, g->lr, s + 1, norm, g->clip);
+    }
+    if (n) memcpy(n->after, r->optim.master, sizeof(float) * (size_t)n->elements);
+    return OK;
+}
+
+/* One run over all steps in one dtype. */
+static err_t one_pass(const struct golden *g, const struct model_src *src, const struct run_setup *u, uint16_t **routing, bool record, struct numbers *n) {
+    struct run r;
+    TRY(run_open(&r, src, u));
+    err_t err = OK;
+    if (record) {
+        *routing = malloc(sizeof **routing * (size_t)(routing_size(&r) * g->steps + 1));
+        if (!*routing) err = FAIL(ERR_NOMEM, "out of memory for the routing of %lld steps", (long long)g->steps);
+    }
+    if (err == OK) err = set_batch(g, &r);
+    if (err == OK) err = all_steps(g, &r, *routing, record, n);
+    run_close(&r);
+    return err;
+}
+
+err_t numbers_measure(const struct golden *g, const struct model_src *src, int dtype, bool keep, int64_t threads, const char *isa, struct numbers *out) {
+    struct numbers n = {.rows = g->rows, .seq = g->seq, .vocab = src->spec.vocab, .steps = g->steps, .elements = src->params.elements, .ids = g->ids};
+    n.logits = malloc(sizeof(float) * (size_t)(n.rows * n.seq * n.vocab));
+    n.losses = malloc(sizeof(float) * (size_t)n.steps);
+    n.grad = malloc(sizeof(float) * (size_t)n.elements);
+    n.after = malloc(sizeof(float) * (size_t)n.elements);
+    uint16_t *routing = NULL;
+    err_t err = n.logits && n.losses && n.grad && n.after ? OK : FAIL(ERR_NOMEM, "out of memory for the numbers to compare");
+    struct run_setup u = {.rows = g->rows, .seq = g->seq, .positions = g->seq, .act = DT_F32, .train = true, .keep = keep, .threads = threads,
+                          .optim = &g->optim, .isa = isa};
+    if (err == OK && dtype == MODEL_BF16) {
+        err = one_pass(g, src, &u, &routing, true, NULL);
+        u.act = DT_BF16;
+    }
+    if (err == OK) err = one_pass(g, src, &u, &routing, false, &n);
+    free(routing);
+    if (err != OK) {
+        numbers_free(&n);
+        return err;
+    }
+    *out = n;
+    return OK;
+}
+
+void numbers_free(struct numbers *n) {
+    free(n->logits);
+    free(n->losses);
+    free(n->grad);
+    free(n->after);
+    *n = (struct numbers){0};
+}

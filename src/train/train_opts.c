@@ -1,0 +1,30 @@
+#include "train/train.h"
+
+#define FIELD(name) offsetof(struct train_opts, name)
+const struct opt train_opt_list[] = {
+    {.key = "train.steps", .type = OPT_INT, .offset = FIELD(steps), .def = "0", .lo = 0, .hi = 1e12,
+     .help = "optimizer steps of the whole run; 0 writes the model as it was found"},
+    {.key = "train.batch", .type = OPT_INT, .offset = FIELD(batch), .def = "8", .lo = 1, .hi = 1e9, .help = "sequences a step, over all ranks"},
+    {.key = "train.micro_batch", .type = OPT_INT, .offset = FIELD(micro_batch), .def = "0", .lo = 0, .hi = 1e9,
+     .help = "sequences a micro-batch, over all ranks; divides train.batch; 0 takes the whole batch at once"},
+    {.key = "train.lr", .type = OPT_FLOAT, .offset = FIELD(lr), .def = "3e-4", .lo = 0, .hi = 1e3, .help = "highest learning rate"},
+    {.key = "train.warmup", .type = OPT_INT, .offset = FIELD(warmup), .def = "0", .lo = 0, .hi = 1e12,
+     .help = "steps over which the learning rate rises from 0"},
+    {.key = "train.schedule", .type = OPT_CHOICE, .offset = FIELD(schedule), .def = "cosine", .choices = "cosine|linear|constant|wsd",
+     .help = "how the learning rate goes on after the warm-up; wsd stays, then falls in a line over train.decay_steps"},
+    {.key = "train.lr_floor", .type = OPT_FLOAT, .offset = FIELD(lr_floor), .def = "0.1", .lo = 0, .hi = 1,
+     .help = "learning rate of the last step, as a share of train.lr (cosine, linear, wsd)"},
+    {.key = "train.decay_steps", .type = OPT_INT, .offset = FIELD(decay_steps), .def = "0", .lo = 0, .hi = 1e12,
+     .help = "last steps, in which wsd falls; 0 takes a tenth of train.steps"},
+    {.key = "train.clip", .type = OPT_FLOAT, .offset = FIELD(clip), .def = "1", .lo = 0, .hi = 1e30, .help = "largest global norm of the gradient; 0 does not clip"},
+    {.key = "train.aux_coef", .type = OPT_FLOAT, .offset = FIELD(aux_coef), .def = "-1", .lo = -1, .hi = 1e6,
+     .help = "coefficient of the load-balancing loss; -1 takes router_aux_loss_coef of config.json"},
+    {.key = "train.seed", .type = OPT_INT, .offset = FIELD(seed), .def = "1", .lo = 0, .hi = 9e18, .help = "seed of the initial weights and of the order of the data"},
+    {.key = "train.resume", .type = OPT_CHOICE, .offset = FIELD(resume), .def = "no", .choices = "no|auto",
+     .help = "auto goes on from the newest checkpoint in out, starts anew where there is none, leaves a finished run alone; no refuses a folder that holds a run"},
+    {.key = "train.valid_every", .type = OPT_INT, .offset = FIELD(valid_every), .def = "0", .lo = 0, .hi = 1e12,
+     .help = "steps between two validations; 0 validates once, at the end"},
+    {.key = "train.valid_sequences", .type = OPT_INT, .offset = FIELD(valid_sequences), .def = "128", .lo = 0, .hi = 1e12,
+     .help = "sequences of a validation, the first of the split; 0 takes all"},
+    {.key = NULL},
+};
