@@ -1,7 +1,9 @@
 # make deps | make | make demo | make check | make check-all | make install PREFIX=/usr/local
 # BUILD and EXTRA give other builds their own folder: make BUILD=build/asan EXTRA="-fsanitize=address"
 
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC = gcc
+endif
 BUILD ?= build
 PREFIX ?= /usr/local
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Werror
