@@ -33,24 +33,6 @@ void tokenizer_close(struct tokenizer *t) {
     free(t);
 }
 
-/* Hugging Face seeks special tokens before the others: of two that normalise to the same text the first in that order is found. */
-err_t tokenizer_index_added(struct tokenizer *t) {
-    struct nfc nfc = {0};
-    err_t err = OK;
-    for (int special = 1; special >= 0; special--)
-        for (int64_t i = 0; i < t->added_count; i++) {
-            const struct tok_added *a = &t->added[i];
-            if (a->special != special) continue;
-            const char *text = t->pool.text + a->content.at;
-            int64_t bytes = a->content.bytes;
-            if (a->normalized && t->nfc) TRY_OR(nfc_text(&nfc, text, bytes, &text, &bytes), done);
-            TRY_OR(trie_add(a->normalized ? &t->normalized : &t->plain, text, bytes, (int32_t)i), done);
-        }
-done:
-    nfc_free(&nfc);
-    return err;
-}
-
 /* The end-of-document token: tokenizer_config.json knows, else the usual names are tried. */
 static err_t find_eos(struct tokenizer *t, const char *path) {
     static const char *const usual[] = {"<|endoftext|>", "</s>", "<|im_end|>", "<|end_of_text|>"};

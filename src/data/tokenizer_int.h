@@ -53,7 +53,7 @@ const struct tok_merge *tok_merges_find(const struct tok_merges *m, int32_t a, i
 struct tok_added { struct tok_str content; int32_t id; bool single_word, lstrip, rstrip, normalized, special; };
 struct trie_node { int32_t child, sibling, added; unsigned char byte; }; /* 0: none; added -1: no token ends here */
 struct trie { struct trie_node *nodes; int64_t count, room; int32_t root[256]; };
-MUST err_t trie_add(struct trie *t, const char *text, int64_t bytes, int32_t added); /* the first of equal texts stays */
+MUST err_t trie_add(struct trie *t, const char *text, int64_t bytes, int32_t added); /* ERR_FORMAT if the text is there */
 /* The longest token that begins at `text`, or -1. */
 int32_t trie_longest(const struct trie *t, const char *text, int64_t bytes, int64_t *matched);
 
@@ -97,8 +97,6 @@ struct tokenizer {
 
 /* Fill *t from the text of a tokenizer.json; `path` is for messages. What is there is freed by the caller also on error. */
 MUST err_t tokenizer_load(struct tokenizer *t, const char *path, const char *json, int64_t bytes);
-/* Put the added tokens into the tries. */
-MUST err_t tokenizer_index_added(struct tokenizer *t);
 void tokenizer_fini(struct tokenizer *t); /* frees what it holds */
 /* A scratch of a tokenizer whose steps and added tokens are set. */
 MUST err_t tok_scratch_init(const struct tokenizer *t, struct tok_scratch *s);

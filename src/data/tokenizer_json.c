@@ -378,10 +378,32 @@ static err_t load_added(struct load *l, json_t *list) {
     return OK;
 }
 
+/* Added tokens into the tries; those that are normalised also decode to their normalised text. */
+static err_t index_added(const struct load *l) {
+    struct tokenizer *t = l->t;
+    struct nfc nfc = {0};
+    err_t err = OK;
+    for (int64_t i = 0; i < t->added_count; i++) {
+        const struct tok_added *a = &t->added[i];
+        const char *text = t->pool.text + a->content.at;
+        int64_t bytes = a->content.bytes;
+        if (a->normalized && t->nfc) TRY_OR(nfc_text(&nfc, text, bytes, &text, &bytes), done);
+        err = trie_add(a->normalized ? &t->normalized : &t->plain, text, bytes, (int32_t)i);
+        if (err != OK) {
+            err = err_prefix(err, "%s: added_tokens[%lld]", l->path, (long long)i);
+            break;
+        }
+        if (text == nfc.text) TRY_OR(tok_pool_add(&t->pool, text, bytes, &t->raw[a->id]), done);
+    }
+done:
+    nfc_free(&nfc);
+    return err;
+}
+
 /* What each id decodes to. */
 static err_t decode_tokens(struct tokenizer *t) {
     for (int64_t id = 0; id < t->vocab; id++) {
-        struct tok_str s = t->tokens[id];
+        struct tok_str s = t->raw[id].bytes >= 0 ? t->raw[id] : t->tokens[id];
         if (s.bytes < 0) continue;
         TRY(tok_grow((void **)&t->pool.text, &t->pool.room, t->pool.bytes + s.bytes + 1, 1));
         char *to = t->pool.text + t->pool.bytes;
@@ -423,7 +445,7 @@ static err_t load_root(struct load *l, json_t *root) {
     if (decoder && !json_is_null(decoder)) TRY(load_decoder(l, "decoder", decoder, &found));
     t->joined = found > 0;
     TRY(load_added(l, added));
-    TRY(tokenizer_index_added(t));
+    TRY(index_added(l));
     return decode_tokens(t);
 }
 

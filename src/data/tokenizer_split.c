@@ -24,7 +24,8 @@ err_t trie_add(struct trie *t, const char *text, int64_t bytes, int32_t added) {
         }
         at = n;
     }
-    if (t->nodes[at].added < 0) t->nodes[at].added = added;
+    if (t->nodes[at].added >= 0) return FAIL(ERR_FORMAT, "\"%.*s\" is there twice once normalised; remove one", bytes > 60 ? 60 : (int)bytes, text);
+    t->nodes[at].added = added;
     return OK;
 }
 
