@@ -19,7 +19,7 @@ err_t attention_bytes(const struct shape *h, int64_t positions, struct ledger *o
                         arena_bytes(4 * t * norms_q(s)) + arena_bytes(4 * t * norms_k(s));
     TRY(ledger_predict(out, "attention", "cos and sin", TIER_DEVICE, LIFE_RUN, 2 * arena_bytes(4 * positions * (s->head_dim / 2))));
     TRY(ledger_predict(out, "attention", "sets", TIER_DEVICE, LIFE_RUN, arena_bytes(slots * (int64_t)sizeof(struct attention_saved))));
-    TRY(ledger_predict(out, "attention", "intermediates", TIER_DEVICE, slots > 1 ? LIFE_STEP : LIFE_SCRATCH, slots * set));
+    TRY(ledger_predict(out, "attention", "intermediates", TIER_DEVICE, shape_kept(h) ? LIFE_STEP : LIFE_SCRATCH, slots * set));
     if (h->backward)
         TRY(ledger_predict(out, "attention", "gradients", TIER_DEVICE, LIFE_SCRATCH,
                            arena_bytes(t * q * b) + arena_bytes(t * (q + 2 * kv) * b) + arena_bytes(t * rot * b) + arena_bytes(4 * t * s->heads)));
@@ -65,7 +65,7 @@ err_t attention_layout(struct attention *a, const struct exec *ex, const struct 
     }
     const int slots = shape_slots(h, s->layers);
     TRY(ARENA(&m->run, "attention", "sets", slots, &a->saved));
-    struct arena *keep = slots > 1 ? &m->step : &m->scratch;
+    struct arena *keep = shape_kept(h) ? &m->step : &m->scratch;
     for (int i = 0; i < slots; i++) {
         struct attention_saved unused, *v = a->saved ? &a->saved[i] : &unused;
         TRY(arena_push(keep, "attention", "intermediates", t * all * b, &v->qkv));

@@ -6,7 +6,7 @@ err_t dense_bytes(const struct shape *h, struct ledger *out) {
     const struct spec *s = h->spec;
     const int64_t t = h->tokens, b = dtype_bytes(h->act), f = mlp_layers(s) ? s->dense_width : 0;
     const int64_t halves = shape_slots(h, 2 * s->layers), mlps = mlp_layers(s) ? shape_slots(h, mlp_layers(s)) : 0;
-    const bool kept = halves > 1;
+    const bool kept = shape_kept(h);
     const int64_t normed = arena_bytes(t * s->hidden * b) + arena_bytes(4 * t);
     TRY(ledger_predict(out, "dense", "sets", TIER_DEVICE, LIFE_RUN,
                        arena_bytes(halves * (int64_t)sizeof(struct normed)) + arena_bytes(mlps * (int64_t)sizeof(struct mlp_saved))));
@@ -26,7 +26,7 @@ err_t dense_layout(struct dense *d, const struct exec *ex, const struct store *s
     const struct spec *s = h->spec;
     *d = (struct dense){.ex = ex, .store = store, .shape = *h};
     const int halves = shape_slots(h, 2 * s->layers), mlps = mlp_layers(s) ? shape_slots(h, mlp_layers(s)) : 0;
-    struct arena *keep = halves > 1 ? &m->step : &m->scratch;
+    struct arena *keep = shape_kept(h) ? &m->step : &m->scratch;
     TRY(ARENA(&m->run, "dense", "sets", halves, &d->half));
     TRY(ARENA(&m->run, "dense", "sets", mlps, &d->mlp));
     TRY(push_normed(&m->step, h, "final norm", &d->last));
@@ -42,7 +42,7 @@ err_t mlp_layout(struct dense *d, struct arenas *m) {
     const int64_t t = h->tokens, b = dtype_bytes(h->act), f = h->spec->dense_width;
     if (mlp_layers(h->spec) == 0) return OK;
     const int mlps = shape_slots(h, mlp_layers(h->spec));
-    struct arena *keep = shape_slots(h, 2 * h->spec->layers) > 1 ? &m->step : &m->scratch;
+    struct arena *keep = shape_kept(h) ? &m->step : &m->scratch;
     for (int i = 0; i < mlps; i++) {
         struct mlp_saved unused, *v = d->mlp ? &d->mlp[i] : &unused;
         TRY(arena_push(keep, "dense", "feed-forward", t * 2 * f * b, &v->gate_up));

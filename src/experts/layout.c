@@ -20,7 +20,7 @@ err_t experts_bytes(const struct shape *h, struct ledger *out) {
     TRY(ledger_predict(out, "experts", "routing", TIER_DEVICE, LIFE_RUN,
                        arena_bytes(2 * layers * t * k) + 2 * arena_bytes(8 * layers * e) + arena_bytes(4 * layers * e) + arena_bytes(8 * e) +
                            arena_bytes(4 * e) + 4 * arena_bytes((int64_t)sizeof(void *) * e)));
-    TRY(ledger_predict(out, "experts", "intermediates", TIER_DEVICE, slots > 1 ? LIFE_STEP : LIFE_SCRATCH, slots * set));
+    TRY(ledger_predict(out, "experts", "intermediates", TIER_DEVICE, shape_kept(h) ? LIFE_STEP : LIFE_SCRATCH, slots * set));
     if (h->backward)
         TRY(ledger_predict(out, "experts", "gradients", TIER_DEVICE, LIFE_SCRATCH,
                            arena_bytes(4 * t * k) + arena_bytes(r * i * b) + arena_bytes(t * s->hidden * b)));
@@ -46,7 +46,7 @@ err_t experts_layout(struct experts *m, const struct exec *ex, const struct stor
     TRY(ARENA(run, "experts", "routing", e, &m->g_out));
     const int slots = shape_slots(h, m->layers);
     TRY(ARENA(run, "experts", "sets", slots, &m->saved));
-    struct arena *keep = slots > 1 ? &arenas->step : scratch;
+    struct arena *keep = shape_kept(h) ? &arenas->step : scratch;
     for (int n = 0; n < slots; n++) {
         struct experts_saved unused, *v = m->saved ? &m->saved[n] : &unused;
         TRY(arena_push(keep, "experts", "intermediates", t * e * b, &v->logits));

@@ -31,8 +31,11 @@ struct shape {
     bool keep;                 /* intermediates of every half-layer are kept, not recomputed */
 };
 
+/* Intermediates outlive their half-layer: they lie in the step's arena, a set for each layer, not in the shared scratch. */
+static inline bool shape_kept(const struct shape *h) { return h->keep && h->backward; }
+
 /* How many sets of intermediates a room holds that serves `layers` layers. */
-static inline int shape_slots(const struct shape *h, int layers) { return h->keep && h->backward ? layers : 1; }
+static inline int shape_slots(const struct shape *h, int layers) { return shape_kept(h) ? layers : 1; }
 
 struct arenas {
     struct arena run;     /* weights, gradients, moments, tables */

@@ -1,7 +1,7 @@
 #include "train/train.h"
 
 /* Which set of intermediates half-layer j uses: its own where all are kept, else the one there is. */
-static int slot_of(const struct run *r, int own) { return r->shape.keep && r->shape.backward ? own : 0; }
+static int slot_of(const struct run *r, int own) { return shape_kept(&r->shape) ? own : 0; }
 
 static struct normed *normed_of(struct run *r, int j) { return &r->dense.half[slot_of(r, j)]; }
 

@@ -83,7 +83,8 @@ static err_t load_weights(struct run *r) {
 
 static err_t open_inner(struct run *r, const struct run_setup *u) {
     TRY(device_cpu_new(u->threads, &r->device));
-    TRY(kernels_cpu(u->isa, &r->ex.kernels));
+    if (u->isa && strcmp(u->isa, "reference") == 0) kernels_reference(&r->ex.kernels);
+    else TRY(kernels_cpu(u->isa, &r->ex.kernels));
     r->ex.pool = r->device.pool;
     mesh_self_init(&r->mesh);
     struct arena *each[3] = {&r->arenas.run, &r->arenas.step, &r->arenas.scratch};

@@ -73,7 +73,7 @@ struct run_setup {
     bool train, keep;          /* with gradients and moments; intermediates kept */
     int64_t threads;
     const struct optim_opts *optim; /* train only */
-    const char *isa;           /* kernels_cpu's; NULL: the best */
+    const char *isa;           /* "reference", or one of kernels_cpu's; NULL: the best */
 };
 
 struct run {
