@@ -111,8 +111,10 @@ err_t tok_write_doc(struct tok_writer *w, const int32_t *ids, const uint8_t *mas
         w->border_room *= 2;
     }
     TRY(keep_mask(w, mask, count));
-    TRY(os_write(&w->os, ids, count * 4));
-    (void)XXH3_64bits_update(w->sum, ids, (size_t)count * 4);
+    if (count > 0) {
+        TRY(os_write(&w->os, ids, count * 4));
+        (void)XXH3_64bits_update(w->sum, ids, (size_t)count * 4);
+    }
     w->head.tokens += (uint64_t)count;
     w->borders[++w->head.docs] = w->head.tokens;
     return OK;
