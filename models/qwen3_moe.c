@@ -22,7 +22,5 @@ const struct family family_qwen3_moe = {
     .rope_theta = 10000,
     .aux_coef = 0.001,
     .dense_width = 6144,
-    .names = {FAMILY_LLAMA_NAMES, FAMILY_BIAS_NAMES, FAMILY_QK_NORM_NAMES, FAMILY_MLP_EXPERT_NAMES,
-              [PARAM_MLP_GATE] = "model.layers.L.mlp.gate_proj.weight", [PARAM_MLP_UP] = "model.layers.L.mlp.up_proj.weight",
-              [PARAM_MLP_DOWN] = "model.layers.L.mlp.down_proj.weight"},
+    .names = {FAMILY_LLAMA_NAMES, FAMILY_BIAS_NAMES, FAMILY_QK_NORM_NAMES, FAMILY_MLP_EXPERT_NAMES, FAMILY_MLP_NAMES},
 };

@@ -59,16 +59,17 @@ static err_t read_layers(struct config *c, const struct family *f, struct spec *
             return FAIL(ERR_FORMAT, "%s: key mlp_only_layers is %s; it must be a list of layers or null", c->path, config_show(only, shown));
     }
     for (int l = 0; l < s->layers; l++) s->is_moe[l] = (l + 1) % step == 0;
+    int64_t beyond = 0;
     for (size_t i = 0; i < json_array_size(only); i++) { /* 0 for null */
         const json_t *entry = json_array_get(only, i);
         json_int_t l = json_integer_value(entry);
         if (!json_is_integer(entry) || l < 0)
             return FAIL(ERR_FORMAT, "%s: key mlp_only_layers holds %s; it must hold layers, counted from 0", c->path, config_show(entry, shown));
-        if (l < s->layers)
-            s->is_moe[l] = 0;
-        else
-            log_line(LOG_WARN, "%s: key mlp_only_layers names layer %lld of %d: it has no effect", c->path, (long long)l, s->layers);
+        if (l < s->layers) s->is_moe[l] = 0;
+        else beyond++; /* as in a model cut down to its first layers */
     }
+    if (beyond)
+        log_line(LOG_WARN, "%s: key mlp_only_layers names %lld layers beyond the last, %d: no effect", c->path, (long long)beyond, s->layers - 1);
     TRY(config_count(c, f->expert_width_key, COUNT_MAX, &s->expert_width));
     if (f->has_dense_layers) {
         s->dense_width = spec_moe_layers(s) == s->layers ? f->dense_width : 0;

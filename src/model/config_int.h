@@ -10,7 +10,7 @@ struct config {
     const char *path;   /* of the file, for messages */
     const char *prefix; /* "" or "rope_scaling.": stands before key names in messages */
     const json_t *object;
-    json_t *rest;       /* a shallow copy, from which every read takes its key away */
+    json_t *rest; /* a shallow copy, from which every read takes its key away */
 };
 
 /* New: config_close. */

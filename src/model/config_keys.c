@@ -78,17 +78,19 @@ static const struct {
 
 /* What transformers keeps in a config.json for its own use, for generation and for other heads than the language model's. */
 static const char *const harmless[] = {
+    /* clang-format off */
     "_attn_implementation", "_attn_implementation_autoset", "_commit_hash", "_experts_implementation", "_name_or_path",
     "attn_implementation", "experts_implementation", "name_or_path", "transformers_version", "use_cache", "return_dict",
-    "return_dict_in_generate", "output_attentions", "output_hidden_states", "output_router_logits", "output_scores",
-    "output_past", "torchscript", "use_bfloat16", "tf_legacy_loss", "chunk_size_feed_forward", "cross_attention_hidden_size",
-    "is_decoder", "tie_encoder_decoder", "keys_to_ignore_at_inference", "max_window_layers",
-    "id2label", "label2id", "num_labels", "problem_type", "finetuning_task", "task_specific_params", "classifier_dropout",
-    "tokenizer_class", "prefix", "sep_token_id", "cls_token_id", "mask_token_id", "unk_token_id", "decoder_start_token_id",
-    "forced_bos_token_id", "forced_eos_token_id", "max_length", "min_length", "max_new_tokens", "do_sample", "early_stopping",
-    "num_beams", "num_beam_groups", "diversity_penalty", "temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff",
-    "repetition_penalty", "length_penalty", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "bad_words_ids",
-    "num_return_sequences", "suppress_tokens", "begin_suppress_tokens", "exponential_decay_length_penalty", "remove_invalid_values",
+    "return_dict_in_generate", "output_attentions", "output_hidden_states", "output_router_logits", "output_scores", "output_past",
+    "torchscript", "use_bfloat16", "tf_legacy_loss", "chunk_size_feed_forward", "cross_attention_hidden_size", "is_decoder",
+    "tie_encoder_decoder", "keys_to_ignore_at_inference", "max_window_layers", "id2label", "label2id", "num_labels", "problem_type",
+    "finetuning_task", "task_specific_params", "classifier_dropout", "tokenizer_class", "prefix", "sep_token_id", "cls_token_id",
+    "mask_token_id", "unk_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id", "max_length", "min_length",
+    "max_new_tokens", "do_sample", "early_stopping", "num_beams", "num_beam_groups", "diversity_penalty", "temperature", "top_k", "top_p",
+    "min_p", "typical_p", "epsilon_cutoff", "repetition_penalty", "length_penalty", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size",
+    "bad_words_ids", "num_return_sequences", "suppress_tokens", "begin_suppress_tokens", "exponential_decay_length_penalty",
+    "remove_invalid_values",
+    /* clang-format on */
 };
 
 static bool is_one_of(const json_t *value, const char *list) {
@@ -97,8 +99,7 @@ static bool is_one_of(const json_t *value, const char *list) {
     for (const char *at = list; *at && !found;) {
         size_t n = strcspn(at, "|");
         inert = json_loadb(at, n, JSON_DECODE_ANY, NULL);
-        found = json_is_number(value) ? json_is_number(inert) && json_number_value(value) == json_number_value(inert)
-                                      : json_equal(value, inert);
+        found = json_is_number(value) ? json_is_number(inert) && json_number_value(value) == json_number_value(inert) : json_equal(value, inert);
         json_decref(inert);
         at += n + (at[n] == '|');
     }
@@ -111,8 +112,8 @@ err_t config_check_rest(struct config *c) {
         if (!value) continue;
         if (!is_one_of(value, asks[i].inert)) {
             char shown[CONFIG_SHOWN];
-            return FAIL(ERR_FORMAT, "%s: key %s%s is %s, which is not supported for this family; only %s is", c->path, c->prefix,
-                        asks[i].key, config_show(value, shown), asks[i].inert);
+            return FAIL(ERR_FORMAT, "%s: key %s%s is %s, which is not supported for this family; only %s is", c->path, c->prefix, asks[i].key,
+                        config_show(value, shown), asks[i].inert);
         }
         (void)json_object_del(c->rest, asks[i].key);
     }

@@ -86,8 +86,8 @@ static err_t read_yarn(struct config *d, int64_t outer_original, int64_t max_pos
     double mscale = 0, mscale_all_dim = 0;
     TRY(real_or_null(d, "mscale", -1e6, 1e6, &mscale));
     TRY(real_or_null(d, "mscale_all_dim", -1e6, 1e6, &mscale_all_dim));
-    r->attention_factor = mscale != 0 && mscale_all_dim != 0 ? yarn_mscale(r->factor, mscale) / yarn_mscale(r->factor, mscale_all_dim)
-                                                             : yarn_mscale(r->factor, 1);
+    r->attention_factor =
+        mscale != 0 && mscale_all_dim != 0 ? yarn_mscale(r->factor, mscale) / yarn_mscale(r->factor, mscale_all_dim) : yarn_mscale(r->factor, 1);
     TRY(real_or_null(d, "attention_factor", 1e-6, 1e6, &r->attention_factor));
 
     r->truncate = true;

@@ -20,10 +20,8 @@ void config_close(struct config *c) {
 
 const char *config_show(const json_t *value, char buf[CONFIG_SHOWN]) {
     size_t n = json_dumpb(value, buf, CONFIG_SHOWN - 1, JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_COMPACT);
-    if (n < CONFIG_SHOWN)
-        buf[n] = 0; /* nothing at all where jansson had no memory */
-    else
-        memcpy(buf + CONFIG_SHOWN - 4, "...", 4);
+    if (n < CONFIG_SHOWN) buf[n] = 0; /* nothing at all where jansson had no memory */
+    else memcpy(buf + CONFIG_SHOWN - 4, "...", 4);
     return buf;
 }
 
@@ -92,7 +90,7 @@ void config_warn_rest(const struct config *c) {
     char text[2048];
     size_t n = json_dumpb(names, text, sizeof text, JSON_ENSURE_ASCII);
     if (n > sizeof text) n = sizeof text;
-    log_line(LOG_WARN, "%s: %zu keys %s%sare unknown and not used: %.*s", c->path, json_object_size(c->rest),
-             c->prefix[0] ? "under " : "", c->prefix, (int)n, text);
+    log_line(LOG_WARN, "%s: %zu keys %s%sare unknown and not used: %.*s", c->path, json_object_size(c->rest), c->prefix[0] ? "under " : "", c->prefix,
+             (int)n, text);
     json_decref(names);
 }

@@ -75,10 +75,8 @@ static err_t write_name(char out[120], const char *pattern, int layer, int exper
     size_t n = 0;
     for (const char *p = pattern; *p && n < 100;) {
         bool component = (p == pattern || p[-1] == '.') && (*p == 'L' || *p == 'N') && p[1] == '.';
-        if (component)
-            n += (size_t)snprintf(out + n, 120 - n, "%d", *p == 'L' ? layer : expert);
-        else
-            out[n++] = *p;
+        if (component) n += (size_t)snprintf(out + n, 120 - n, "%d", *p == 'L' ? layer : expert);
+        else out[n++] = *p;
         p++;
     }
     ENSURE(n < 100);
@@ -166,10 +164,8 @@ const struct param *params_find(const struct params *p, const char *name) {
         const struct param *t = &p->list[p->by_name[mid]];
         int order = strcmp(name, t->name);
         if (order == 0) return t;
-        if (order < 0)
-            hi = mid;
-        else
-            lo = mid + 1;
+        if (order < 0) hi = mid;
+        else lo = mid + 1;
     }
     return NULL;
 }
@@ -182,10 +178,8 @@ const struct param *params_at(const struct params *p, enum param_kind kind, int 
         const struct param *t = &p->list[mid];
         int order = place_compare(want, place_of(t->kind, t->layer, t->expert));
         if (order == 0) return t;
-        if (order < 0)
-            hi = mid;
-        else
-            lo = mid + 1;
+        if (order < 0) hi = mid;
+        else lo = mid + 1;
     }
     return NULL;
 }

@@ -12,37 +12,39 @@
 
 #include "model/spec.h"
 
+/* clang-format off */
 enum param_kind {
     PARAM_EMBED,
     PARAM_ATTN_NORM, PARAM_Q, PARAM_K, PARAM_V, PARAM_Q_BIAS, PARAM_K_BIAS, PARAM_V_BIAS, PARAM_Q_NORM, PARAM_K_NORM, PARAM_O, PARAM_O_BIAS,
     PARAM_FFN_NORM, PARAM_ROUTER, PARAM_EXPERT_GATE, PARAM_EXPERT_UP, PARAM_EXPERT_DOWN, PARAM_MLP_GATE, PARAM_MLP_UP, PARAM_MLP_DOWN,
     PARAM_FINAL_NORM, PARAM_HEAD, PARAM_KINDS
 };
+/* clang-format on */
 enum unit_kind { UNIT_EMBED, UNIT_ATTENTION, UNIT_FFN, UNIT_EXPERTS, UNIT_FINAL_NORM, UNIT_HEAD };
 
 struct param {
     char name[120];
     enum param_kind kind;
     enum unit_kind unit;
-    int layer, expert;  /* -1 where it has none */
+    int layer, expert; /* -1 where it has none */
     int ndim;
-    int64_t shape[2];   /* a vector: {n, 1} */
+    int64_t shape[2]; /* a vector: {n, 1} */
     int64_t count;
-    int64_t offset;     /* in elements, in the flat store */
+    int64_t offset; /* in elements, in the flat store */
 };
 
 struct params {
-    struct param *list;  /* in flat order */
+    struct param *list; /* in flat order */
     int64_t count;
-    int64_t elements;    /* of the flat store */
-    int64_t *by_name;    /* indices sorted by name */
+    int64_t elements; /* of the flat store */
+    int64_t *by_name; /* indices sorted by name */
 };
 
 /* New: params_free. */
 MUST err_t params_build(const struct spec *s, struct params *out);
 void params_free(struct params *p);
 
-const struct param *params_find(const struct params *p, const char *name);                        /* or NULL */
+const struct param *params_find(const struct params *p, const char *name);                          /* or NULL */
 const struct param *params_at(const struct params *p, enum param_kind kind, int layer, int expert); /* or NULL */
 
 /* Initial values of elements [from, from+n) of tensor `t`, fp32: N(0, init_std), norms 1, biases 0, the pad

@@ -60,12 +60,15 @@ err_t spec_check(const struct spec *s, const char *where) {
     TRY(check_count(where, "head_dim (model.head_dim)", s->head_dim, 8192));
     TRY(check_count(where, "max_position_embeddings (model.max_positions)", s->max_positions, INT32_MAX));
     if (s->heads % s->kv_heads != 0)
-        return FAIL(ERR_FORMAT, "%s: num_attention_heads (model.heads) is %d, not a multiple of num_key_value_heads (model.kv_heads), %d; correct one",
-                    where, s->heads, s->kv_heads);
+        return FAIL(ERR_FORMAT,
+                    "%s: num_attention_heads (model.heads) is %d, not a multiple of num_key_value_heads (model.kv_heads), %d; correct one", where,
+                    s->heads, s->kv_heads);
     if (s->head_dim % 2 != 0)
         return FAIL(ERR_FORMAT, "%s: head_dim (model.head_dim) is %d, an odd number, and RoPE turns pairs; make it even", where, s->head_dim);
     if (!s->family->has_head_dim && (int64_t)s->heads * s->head_dim != s->hidden)
-        return FAIL(ERR_FORMAT, "%s: head_dim (model.head_dim) is %d and num_attention_heads (model.heads) %d, but in %s their product must be hidden_size (model.hidden), %lld",
+        return FAIL(ERR_FORMAT,
+                    "%s: head_dim (model.head_dim) is %d and num_attention_heads (model.heads) %d, but in %s their product must be hidden_size "
+                    "(model.hidden), %lld",
                     where, s->head_dim, s->heads, s->family->model_type, (long long)s->hidden);
 
     TRY(check_count(where, "num_experts (model.experts)", s->experts, SPEC_EXPERTS_MAX));
@@ -83,10 +86,13 @@ err_t spec_check(const struct spec *s, const char *where) {
     TRY(check_real(where, "initializer_range", s->init_std, 0, 1e3));
     TRY(check_real(where, "router_aux_loss_coef (model.aux_coef)", s->aux_coef, 0, 1e6));
     if (s->pad_id < -1 || s->pad_id >= s->vocab)
-        return FAIL(ERR_FORMAT, "%s: pad_token_id is %lld, outside a vocabulary of %lld; correct it", where, (long long)s->pad_id, (long long)s->vocab);
+        return FAIL(ERR_FORMAT, "%s: pad_token_id is %lld, outside a vocabulary of %lld; correct it", where, (long long)s->pad_id,
+                    (long long)s->vocab);
 
     if ((int64_t)moe * s->experts * 3 > tensors_max || elements(s, s->experts) > elements_max)
-        return FAIL(ERR_FORMAT, "%s: a model of %d layers, hidden_size %lld, %d experts of width %lld and vocab_size %lld is beyond 2^22 tensors or 2^56 parameters; lower them",
+        return FAIL(ERR_FORMAT,
+                    "%s: a model of %d layers, hidden_size %lld, %d experts of width %lld and vocab_size %lld is beyond 2^22 tensors or 2^56 "
+                    "parameters; lower them",
                     where, s->layers, (long long)s->hidden, s->experts, (long long)s->expert_width, (long long)s->vocab);
     return OK;
 }

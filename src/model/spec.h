@@ -8,15 +8,15 @@
 
 #include <stddef.h>
 
-enum qk_norm { QK_NORM_NONE, QK_NORM_HEAD, QK_NORM_ALL };      /* over head_dim, or over all heads together */
+enum qk_norm { QK_NORM_NONE, QK_NORM_HEAD, QK_NORM_ALL }; /* over head_dim, or over all heads together */
 enum rope_kind { ROPE_DEFAULT, ROPE_LINEAR, ROPE_YARN };
 enum { SPEC_LAYERS_MAX = 512, SPEC_EXPERTS_MAX = 65536, SPEC_TOPK_MAX = 64 };
 
 struct rope_spec {
     enum rope_kind kind;
     double theta, factor;
-    double attention_factor;      /* multiplies cos and sin; resolved when the config is read (1 unless yarn) */
-    double beta_fast, beta_slow;  /* yarn */
+    double attention_factor;     /* multiplies cos and sin; resolved when the config is read (1 unless yarn) */
+    double beta_fast, beta_slow; /* yarn */
     int64_t original_max_positions;
     bool truncate;
 };
@@ -25,12 +25,12 @@ struct family; /* model/family.h */
 
 struct spec {
     const struct family *family;
-    int layers;                      /* L */
-    int64_t hidden, vocab;           /* H, V */
+    int layers;            /* L */
+    int64_t hidden, vocab; /* H, V */
     int heads, kv_heads, head_dim;
     enum qk_norm qk_norm;
-    bool attention_bias;             /* on q, k, v and o */
-    double clip_qkv;                 /* 0: none; clamps q, k, v after the norms, before RoPE */
+    bool attention_bias; /* on q, k, v and o */
+    double clip_qkv;     /* 0: none; clamps q, k, v after the norms, before RoPE */
     struct rope_spec rope;
     double norm_eps;
     int64_t dense_width;             /* intermediate size of layers without experts */
@@ -70,10 +70,10 @@ void rope_inv_freq(const struct spec *s, float *inv_freq);
 /* Options of the room: model.init, model.config, model.dtype and the keys that describe a model from nothing. */
 enum model_dtype { MODEL_FP32, MODEL_BF16 };
 struct model_opts {
-    const char *init;    /* "random" or a Hugging Face folder */
-    const char *config;  /* config.json for init=random */
-    int dtype;           /* enum model_dtype: weights and activations */
-    const char *family;  /* the rest only for init=random without model.config */
+    const char *init;   /* "random" or a Hugging Face folder */
+    const char *config; /* config.json for init=random */
+    int dtype;          /* enum model_dtype: weights and activations */
+    const char *family; /* the rest only for init=random without model.config */
     int64_t layers, hidden, vocab, heads, kv_heads, head_dim, dense_width, expert_width, experts, top_k, max_positions;
     bool tied;
     double rope_theta, aux_coef;

@@ -35,40 +35,54 @@ static void good_edits(void) {
     CASE(s.kv_heads == 4, "num_key_value_heads null means as many as heads");
     CASE_OK(edited_spec("qwen3_moe", "{\"delete\": [\"num_key_value_heads\"]}", &s));
     CASE(s.kv_heads == 4, "Qwen3's default for kv heads is 4");
-    CASE_OK(edited_spec("olmoe", "{\"delete\": [\"num_key_value_heads\", \"pad_token_id\", \"eos_token_id\", \"rope_scaling\", \"rope_theta\", "
-                                 "\"router_aux_loss_coef\", \"norm_topk_prob\", \"num_experts_per_tok\", \"max_position_embeddings\", \"rms_norm_eps\", "
-                                 "\"initializer_range\", \"tie_word_embeddings\", \"hidden_act\", \"architectures\"]}", &s));
+    CASE_OK(edited_spec("olmoe",
+                        "{\"delete\": [\"num_key_value_heads\", \"pad_token_id\", \"eos_token_id\", \"rope_scaling\", \"rope_theta\", "
+                        "\"router_aux_loss_coef\", \"norm_topk_prob\", \"num_experts_per_tok\", \"max_position_embeddings\", \"rms_norm_eps\", "
+                        "\"initializer_range\", \"tie_word_embeddings\", \"hidden_act\", \"architectures\"]}",
+                        &s));
     CASE(s.kv_heads == 4 && s.pad_id == 1 && s.eos_id == -1 && s.rope.theta == 10000 && s.aux_coef == 0.01 && !s.renormalise && s.top_k == 8 &&
-         s.max_positions == 4096 && s.norm_eps == 1e-5 && s.init_std == 0.02 && !s.tied, "OLMoE's defaults");
-    CASE_OK(edited_spec("mixtral", "{\"delete\": [\"head_dim\", \"rope_theta\", \"rope_scaling\", \"router_aux_loss_coef\", \"bos_token_id\", "
-                                   "\"eos_token_id\", \"max_position_embeddings\", \"rms_norm_eps\"]}", &s));
+             s.max_positions == 4096 && s.norm_eps == 1e-5 && s.init_std == 0.02 && !s.tied,
+         "OLMoE's defaults");
+    CASE_OK(edited_spec("mixtral",
+                        "{\"delete\": [\"head_dim\", \"rope_theta\", \"rope_scaling\", \"router_aux_loss_coef\", \"bos_token_id\", "
+                        "\"eos_token_id\", \"max_position_embeddings\", \"rms_norm_eps\"]}",
+                        &s));
     CASE(s.head_dim == 8 && s.rope.theta == 1e6 && s.aux_coef == 0.001 && s.bos_id == 1 && s.eos_id == 2 && s.max_positions == 131072 &&
-         s.norm_eps == 1e-5, "Mixtral's defaults");
+             s.norm_eps == 1e-5,
+         "Mixtral's defaults");
     CASE_OK(edited_spec("mixtral", "{\"head_dim\": null}", &s));
     CASE(s.head_dim == 8, "Mixtral: head_dim null means hidden_size / num_attention_heads");
-    CASE_OK(edited_spec("qwen3_moe", "{\"delete\": [\"head_dim\", \"rope_parameters\", \"router_aux_loss_coef\", \"norm_topk_prob\", \"rms_norm_eps\"]}", &s));
+    CASE_OK(edited_spec("qwen3_moe",
+                        "{\"delete\": [\"head_dim\", \"rope_parameters\", \"router_aux_loss_coef\", \"norm_topk_prob\", \"rms_norm_eps\"]}", &s));
     CASE(s.head_dim == 12 && s.rope.theta == 10000 && s.aux_coef == 0.001 && !s.renormalise && s.norm_eps == 1e-6, "Qwen3's defaults");
     CASE_OK(edited_spec("qwen3_moe", "{\"mlp_only_layers\": null, \"decoder_sparse_step\": 2, \"sliding_window\": 4096}", &s));
     CASE(!s.is_moe[0] && s.is_moe[1] && !s.is_moe[2] && s.is_moe[3], "decoder_sparse_step 2: layers 1 and 3 are MoE");
-    CASE_OK(edited_spec("qwen3_moe", "{\"delete\": [\"num_local_experts\"], \"num_experts\": 16, \"attention_bias\": true, \"tie_word_embeddings\": true}", &s));
+    CASE_OK(edited_spec("qwen3_moe",
+                        "{\"delete\": [\"num_local_experts\"], \"num_experts\": 16, \"attention_bias\": true, \"tie_word_embeddings\": true}", &s));
     CASE(s.experts == 16 && s.attention_bias && s.tied, "num_experts, attention_bias, tied");
     CASE_OK(edited_spec("olmoe", "{\"clip_qkv\": 8, \"norm_topk_prob\": true, \"eos_token_id\": [5, 6], \"pad_token_id\": null}", &s));
     CASE(s.clip_qkv == 8 && s.renormalise && s.eos_id == 5 && s.pad_id == -1, "clip_qkv as an integer, eos as a list, pad null");
     CASE_OK(edited_spec("olmoe", "{\"pad_token_id\": -1}", &s));
     CASE(s.pad_id == 159, "pad_token_id -1 is the last row, as in torch");
-    CASE_OK(edited_spec("olmoe", "{\"attention_dropout\": 0, \"pretraining_tp\": 1, \"quantization_config\": null, \"partial_rotary_factor\": 1, "
-                                 "\"layer_types\": [\"full_attention\", \"full_attention\", \"full_attention\"]}", &s));
+    CASE_OK(edited_spec("olmoe",
+                        "{\"attention_dropout\": 0, \"pretraining_tp\": 1, \"quantization_config\": null, \"partial_rotary_factor\": 1, "
+                        "\"layer_types\": [\"full_attention\", \"full_attention\", \"full_attention\"]}",
+                        &s));
     CASE_OK(edited_spec("mixtral", "{\"hidden_act\": \"swish\", \"rope_scaling\": {}, \"sliding_window\": null, \"num_experts\": 6}", &s));
 
     CASE_OK(edited_spec("mixtral", "{\"rope_scaling\": {\"type\": \"linear\", \"factor\": 4}}", &s));
     CASE(s.rope.kind == ROPE_LINEAR && s.rope.factor == 4 && s.rope.theta == 1e6 && s.rope.attention_factor == 1, "linear in transformers 4's words");
     CASE_OK(edited_spec("qwen3_moe", "{\"rope_parameters\": {\"rope_type\": \"yarn\", \"factor\": 4.0}, \"rope_theta\": 1000000}", &s));
     CASE(s.rope.kind == ROPE_YARN && s.rope.theta == 1e6 && s.rope.original_max_positions == 64 && s.rope.beta_fast == 32 && s.rope.beta_slow == 1 &&
-         s.rope.truncate && fabs(s.rope.attention_factor - (0.1 * log(4) + 1)) < 1e-15, "yarn's defaults");
-    CASE_OK(edited_spec("qwen3_moe", "{\"rope_parameters\": {\"rope_type\": \"yarn\", \"rope_theta\": 5e5, \"factor\": null, \"beta_fast\": 16, \"beta_slow\": 0, "
-                                     "\"original_max_position_embeddings\": 16, \"truncate\": false, \"attention_factor\": 1.25, \"partial_rotary_factor\": 1.0}}", &s));
+             s.rope.truncate && fabs(s.rope.attention_factor - (0.1 * log(4) + 1)) < 1e-15,
+         "yarn's defaults");
+    CASE_OK(edited_spec("qwen3_moe",
+                        "{\"rope_parameters\": {\"rope_type\": \"yarn\", \"rope_theta\": 5e5, \"factor\": null, \"beta_fast\": 16, \"beta_slow\": 0, "
+                        "\"original_max_position_embeddings\": 16, \"truncate\": false, \"attention_factor\": 1.25, \"partial_rotary_factor\": 1.0}}",
+                        &s));
     CASE(s.rope.factor == 4 && s.rope.theta == 5e5 && s.rope.beta_fast == 16 && s.rope.beta_slow == 1 && !s.rope.truncate &&
-         s.rope.attention_factor == 1.25 && s.rope.original_max_positions == 16, "yarn: factor null is the ratio of lengths, beta_slow 0 its default");
+             s.rope.attention_factor == 1.25 && s.rope.original_max_positions == 16,
+         "yarn: factor null is the ratio of lengths, beta_slow 0 its default");
 }
 
 static const struct {
@@ -180,7 +194,9 @@ static const struct {
     {"olmoe", "{\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 4, \"beta_fast\": -2}}", "key rope_scaling.beta_fast is -2"},
     {"olmoe", "{\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 4, \"original_max_position_embeddings\": 16.5}}",
      "key rope_scaling.original_max_position_embeddings is 16.5"},
-    {"olmoe", "{\"original_max_position_embeddings\": 32, \"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 4, \"original_max_position_embeddings\": 16}}",
+    {"olmoe",
+     "{\"original_max_position_embeddings\": 32, \"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 4, \"original_max_position_embeddings\": "
+     "16}}",
      "original_max_position_embeddings"},
     {"olmoe", "{\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 4}, \"rope_theta\": 1}", "rope_theta is 1"},
     {"qwen3_moe", "{\"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": null}}", "key rope_parameters.rope_theta is null"},

@@ -1,6 +1,7 @@
 /* The table of tensors: the golden files' names and shapes both ways, the order of the flat store, initial values. */
 #include "golden.h"
 
+#include "base/fault.h"
 #include "base/log.h"
 
 #include <math.h>
@@ -72,8 +73,10 @@ static void order(const char *family, const char *edits) {
     for (int l = 0; l < s.layers; l++) {
         const struct param *q = params_at(&p, PARAM_Q, l, -1), *k = params_at(&p, PARAM_K, l, -1), *v = params_at(&p, PARAM_V, l, -1);
         bad_qkv += !q || !k || !v || k->offset != q->offset + q->count || v->offset != k->offset + k->count;
-        const struct param *qb = params_at(&p, PARAM_Q_BIAS, l, -1), *kb = params_at(&p, PARAM_K_BIAS, l, -1), *vb = params_at(&p, PARAM_V_BIAS, l, -1);
-        bad_qkv += s.attention_bias ? !qb || !kb || !vb || kb->offset != qb->offset + qb->count || vb->offset != kb->offset + kb->count : qb || kb || vb;
+        const struct param *qb = params_at(&p, PARAM_Q_BIAS, l, -1), *kb = params_at(&p, PARAM_K_BIAS, l, -1),
+                           *vb = params_at(&p, PARAM_V_BIAS, l, -1);
+        bad_qkv +=
+            s.attention_bias ? !qb || !kb || !vb || kb->offset != qb->offset + qb->count || vb->offset != kb->offset + kb->count : qb || kb || vb;
         CASE((params_at(&p, PARAM_ROUTER, l, -1) != NULL) == (s.is_moe[l] == 1) && (params_at(&p, PARAM_MLP_UP, l, -1) != NULL) == !s.is_moe[l],
              "%s %s: layer %d is what the spec says", family, edits, l);
         const struct param *first = params_at(&p, PARAM_EXPERT_GATE, l, 0);
@@ -97,7 +100,8 @@ static void order(const char *family, const char *edits) {
     CASE(units == 2 + !s.tied + 2 * s.layers + spec_moe_layers(&s), "%s %s: %lld runs of units", family, edits, (long long)units);
     CASE((params_find(&p, "lm_head.weight") == NULL) == s.tied, "%s %s: a tied head is no tensor", family, edits);
     CASE(!params_find(&p, "model.layers.99.input_layernorm.weight") && !params_find(&p, "") && !params_at(&p, PARAM_Q, s.layers, -1) &&
-             !params_at(&p, PARAM_EXPERT_UP, 0, s.experts) && !params_at(&p, PARAM_Q, -1, -1), "%s %s: what is not there is not found", family, edits);
+             !params_at(&p, PARAM_EXPERT_UP, 0, s.experts) && !params_at(&p, PARAM_Q, -1, -1),
+         "%s %s: what is not there is not found", family, edits);
     params_free(&p);
     params_free(&p); /* fine on an empty table */
 }
@@ -107,9 +111,16 @@ static void counts(void) {
     /* by hand: H 48, q 64, kv 32; attention 48*(64+2*32)+64*48 = 9216, norms 2*48+2*16; MoE 8*48+8*3*48*32; dense 3*48*80; 2*160*48+48 */
     int64_t attention = 9216 + 128, moe = 384 + 36864, dense = 11520;
     CASE(spec_params(&s) == 4 * attention + 3 * moe + dense + 15408, "parameters: %lld", (long long)spec_params(&s));
-    CASE(spec_active_params(&s) == 4 * attention + 3 * (384 + 2 * 4608) + dense + 15408, "active parameters: %lld", (long long)spec_active_params(&s));
+    CASE(spec_active_params(&s) == 4 * attention + 3 * (384 + 2 * 4608) + dense + 15408, "active parameters: %lld",
+         (long long)spec_active_params(&s));
     s.tied = true;
     CASE(spec_params(&s) == 4 * attention + 3 * moe + dense + 15408 - 7680, "a tied head counts once");
+}
+
+static bool same_values(const float *x, const float *y, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        if (x[i] != y[i]) return false;
+    return true;
 }
 
 static void initial_values(void) {
@@ -142,12 +153,12 @@ static void initial_values(void) {
     CASE(pad_zero && pad_only, "the pad row is 0, the next is not");
 
     params_init(&s, embed, 42, 1001, 777, y);
-    CASE(memcmp(x + 1001, y, 777 * sizeof *x) == 0, "a part is the same as that part of the whole");
+    CASE(same_values(x + 1001, y, 777), "a part is the same as that part of the whole");
     params_init(&s, embed, 43, 0, 777, y);
-    CASE(memcmp(x, y, 777 * sizeof *x) != 0, "another seed gives other values");
+    CASE(!same_values(x, y, 777), "another seed gives other values");
     params_init(&s, gate, 42, 0, gate->count, x);
     params_init(&s, up, 42, 0, up->count, y);
-    CASE(memcmp(x, y, (size_t)up->count * sizeof *x) != 0, "another name gives other values");
+    CASE(!same_values(x, y, up->count), "another name gives other values");
     params_init(&s, norm, 42, 0, norm->count, x);
     params_init(&s, bias, 42, 0, bias->count, y);
     CASE(x[0] == 1 && x[norm->count - 1] == 1 && y[0] == 0 && y[bias->count - 1] == 0, "norms are 1, biases 0");
@@ -156,11 +167,21 @@ static void initial_values(void) {
     params_free(&p);
 }
 
+static void no_memory(void) {
+    struct spec s = golden_spec("mixtral");
+    struct params p = {.count = -1};
+    fault_arm(FAULT_RESERVE, 1);
+    CASE_ERR(params_build(&s, &p), ERR_NOMEM, "table of tensors");
+    fault_arm(FAULT_RESERVE, 0);
+    CASE(p.count == -1, "nothing is written on error");
+}
+
 int main(void) {
     log_set_level(LOG_ERROR);
     for (int f = 0; f < GOLDEN_FAMILIES; f++) names_and_shapes(golden_families[f]);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) order(shapes[i].family, shapes[i].edits);
     counts();
     initial_values();
+    no_memory();
     return test_end();
 }

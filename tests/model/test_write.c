@@ -43,8 +43,18 @@ static const struct {
 };
 
 static struct model_opts small(void) {
-    return (struct model_opts){.init = "random", .family = "qwen3_moe", .layers = 2, .hidden = 64, .vocab = 500, .heads = 4, .expert_width = 48,
-                               .experts = 6, .top_k = 2, .max_positions = 128, .rope_theta = 10000, .aux_coef = 0.001};
+    return (struct model_opts){.init = "random",
+                               .family = "qwen3_moe",
+                               .layers = 2,
+                               .hidden = 64,
+                               .vocab = 500,
+                               .heads = 4,
+                               .expert_width = 48,
+                               .experts = 6,
+                               .top_k = 2,
+                               .max_positions = 128,
+                               .rope_theta = 10000,
+                               .aux_coef = 0.001};
 }
 
 static void from_opts(void) {
