@@ -57,6 +57,8 @@ static void good_edits(void) {
     CASE(s.head_dim == 12 && s.rope.theta == 10000 && s.aux_coef == 0.001 && !s.renormalise && s.norm_eps == 1e-6, "Qwen3's defaults");
     CASE_OK(edited_spec("qwen3_moe", "{\"mlp_only_layers\": null, \"decoder_sparse_step\": 2, \"sliding_window\": 4096}", &s));
     CASE(!s.is_moe[0] && s.is_moe[1] && !s.is_moe[2] && s.is_moe[3], "decoder_sparse_step 2: layers 1 and 3 are MoE");
+    CASE_OK(edited_spec("qwen3_moe", "{\"mlp_only_layers\": [1, 4, 50]}", &s));
+    CASE(spec_moe_layers(&s) == 3, "mlp_only_layers beyond the last layer have no effect, as in transformers");
     CASE_OK(edited_spec("qwen3_moe",
                         "{\"delete\": [\"num_local_experts\"], \"num_experts\": 16, \"attention_bias\": true, \"tie_word_embeddings\": true}", &s));
     CASE(s.experts == 16 && s.attention_bias && s.tied, "num_experts, attention_bias, tied");
@@ -83,6 +85,34 @@ static void good_edits(void) {
     CASE(s.rope.factor == 4 && s.rope.theta == 5e5 && s.rope.beta_fast == 16 && s.rope.beta_slow == 1 && !s.rope.truncate &&
              s.rope.attention_factor == 1.25 && s.rope.original_max_positions == 16,
          "yarn: factor null is the ratio of lengths, beta_slow 0 its default");
+}
+
+/* The sizes of the published models: a sum over shapes that came out of their config.json. */
+static void published(void) {
+    static const struct {
+        const char *family, *edits;
+        int64_t params;
+    } models[] = {
+        {"olmoe", /* OLMoE-1B-7B-0924 */
+         "{\"hidden_size\": 2048, \"intermediate_size\": 1024, \"num_attention_heads\": 16, \"num_experts\": 64, \"num_experts_per_tok\": 8, "
+         "\"num_hidden_layers\": 16, \"num_key_value_heads\": 16, \"vocab_size\": 50304, \"max_position_embeddings\": 4096}",
+         6919161856},
+        {"qwen3_moe", /* Qwen3-30B-A3B */
+         "{\"hidden_size\": 2048, \"intermediate_size\": 6144, \"moe_intermediate_size\": 768, \"num_attention_heads\": 32, \"head_dim\": 128, "
+         "\"num_local_experts\": 128, \"num_experts_per_tok\": 8, \"num_hidden_layers\": 48, \"num_key_value_heads\": 4, \"vocab_size\": 151936, "
+         "\"mlp_only_layers\": [], \"max_window_layers\": 48}",
+         30532122624},
+        {"mixtral", /* Mixtral-8x7B-v0.1 */
+         "{\"hidden_size\": 4096, \"intermediate_size\": 14336, \"num_attention_heads\": 32, \"num_key_value_heads\": 8, \"num_local_experts\": 8, "
+         "\"num_hidden_layers\": 32, \"vocab_size\": 32000, \"delete\": [\"head_dim\"]}",
+         46702792704},
+    };
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        struct spec s;
+        NEED(edited_spec(models[i].family, models[i].edits, &s));
+        CASE(spec_params(&s) == models[i].params, "%s: %lld parameters, not %lld", models[i].family, (long long)spec_params(&s),
+             (long long)models[i].params);
+    }
 }
 
 static const struct {
@@ -273,6 +303,7 @@ int main(void) {
     log_set_level(LOG_ERROR);
     golden_configs();
     good_edits();
+    published();
     bad_edits();
     not_json();
     mutations();
