@@ -85,12 +85,11 @@ void config_warn_rest(const struct config *c) {
     const char *key;
     json_t *value;
     json_object_foreach(c->rest, key, value) {
-        if (json_array_size(names) < 32) (void)json_array_append_new(names, json_string(key));
+        if (json_array_size(names) < 32) (void)json_array_append_new(names, json_sprintf("%s%s", c->prefix, key));
     }
     char text[2048];
     size_t n = json_dumpb(names, text, sizeof text, JSON_ENSURE_ASCII);
     if (n > sizeof text) n = sizeof text;
-    log_line(LOG_WARN, "%s: %zu keys %s%sare unknown and not used: %.*s", c->path, json_object_size(c->rest), c->prefix[0] ? "under " : "", c->prefix,
-             (int)n, text);
+    log_line(LOG_WARN, "%s: unknown keys, %zu of them, are not used: %.*s", c->path, json_object_size(c->rest), (int)n, text);
     json_decref(names);
 }
