@@ -1,0 +1,146 @@
+#include "kernels/matmul/matmul_int.h"
+
+#include "base/num.h"
+
+/* How one call is cut. The cut follows from the arguments and the engine alone, never from the threads. */
+struct cut {
+    const struct matmul_args *a;
+    const struct matmul_engine *e;
+    int64_t rows, cols; /* of a task's rectangle of C, at most */
+    int64_t across;     /* tasks beside each other in a group: cuts of n */
+};
+
+/* One task: C (rows, cols) = A . B over k, each operand from its first element. */
+struct task {
+    int64_t rows, cols, k;
+    struct matmul_source a, b;
+    void *c;
+};
+
+static int64_t group_begin(const struct matmul_args *a, int g) { return a->row_off ? a->row_off[g] : 0; }
+static int64_t group_end(const struct matmul_args *a, int g) { return a->row_off ? a->row_off[g + 1] : a->rows; }
+
+/* Rows of C that belong to group g. */
+static int64_t group_rows(const struct matmul_args *a, int g) {
+    return a->kind == MATMUL_TN ? a->m : group_end(a, g) - group_begin(a, g);
+}
+
+static int64_t count_tasks(const struct cut *c) {
+    int64_t down = 0;
+    for (int g = 0; g < c->a->groups; g++) down += i64_div_up(group_rows(c->a, g), c->rows);
+    return down * c->across;
+}
+
+/* From the largest rectangle that keeps packed operands in use the longest, halve the longer side until
+ * there are tasks for some threads, or a task's work would no longer pay for packing. */
+static struct cut cut_call(const struct matmul_args *a, const struct matmul_engine *e) {
+    enum { TASKS_WANTED = 32 };
+    bool tn = a->kind == MATMUL_TN;
+    int64_t total = a->row_off ? a->row_off[a->groups] - a->row_off[0] : a->rows, tallest = 0;
+    for (int g = 0; g < a->groups; g++) tallest = i64_max(tallest, group_rows(a, g));
+    /* With k in several blocks B is packed anew for each block of rows: then a task is one such block. */
+    bool one_k_block = tn ? total <= e->kc : a->k <= e->kc;
+    if (!one_k_block) tallest = i64_min(tallest, e->mc);
+    struct cut c = {.a = a, .e = e};
+    c.rows = i64_round_up(i64_max(tallest, 1), e->mr);
+    c.cols = i64_min(i64_round_up(i64_max(a->n, 1), e->nr), e->nc);
+    c.across = i64_div_up(a->n, c.cols);
+    int64_t mac = total * a->n * (tn ? a->m : a->k);
+    int64_t wanted = i64_min(mac / e->task_mac, TASKS_WANTED);
+    while (count_tasks(&c) < wanted && (c.rows > 2 * e->mr || c.cols > 2 * e->nr)) {
+        if (c.rows >= c.cols) c.rows = i64_round_up(i64_div_up(c.rows, 2), e->mr);
+        else c.cols = i64_round_up(i64_div_up(c.cols, 2), e->nr);
+        c.across = i64_div_up(a->n, c.cols);
+    }
+    return c;
+}
+
+static const void *element(const void *at, enum dtype t, int64_t i) { return (const char *)at + i * dtype_bytes(t); }
+
+/* The i-th task of the call. */
+static struct task find_task(const struct cut *c, int64_t i) {
+    const struct matmul_args *a = c->a;
+    int64_t down = i / c->across, col = i % c->across * c->cols;
+    int g = 0;
+    for (int64_t here; down >= (here = i64_div_up(group_rows(a, g), c->rows)); g++) down -= here;
+    int64_t row = down * c->rows, r0 = group_begin(a, g);
+    struct task t = {.rows = i64_min(c->rows, group_rows(a, g) - row), .cols = i64_min(c->cols, a->n - col)};
+    t.a = (struct matmul_source){.ld = a->lda, .dtype = a->a_dtype, .layout = MATMUL_ALONG};
+    t.b = (struct matmul_source){.ld = a->ldb, .dtype = a->b_dtype, .layout = MATMUL_ACROSS};
+    if (a->kind == MATMUL_TN) {
+        t.k = group_end(a, g) - r0;
+        t.a.layout = MATMUL_ACROSS;
+        t.a.at = element(a->a, a->a_dtype, r0 * a->lda + row);
+        t.b.at = element(a->b, a->b_dtype, r0 * a->ldb + col);
+        t.c = (char *)(a->cs ? a->cs[g] : a->c) + (row * a->ldc + col) * dtype_bytes(a->c_dtype);
+        return t;
+    }
+    const void *b = a->bs ? a->bs[g] : a->b;
+    t.k = a->k;
+    t.a.at = element(a->a, a->a_dtype, (r0 + row) * a->lda);
+    t.c = (char *)a->c + ((r0 + row) * a->ldc + col) * dtype_bytes(a->c_dtype);
+    if (a->kind == MATMUL_NT) t.b.layout = MATMUL_ALONG;
+    t.b.at = element(b, a->b_dtype, a->kind == MATMUL_NT ? col * a->ldb : col);
+    return t;
+}
+
+/* The source from lane and step on. */
+static struct matmul_source from(const struct matmul_source *s, int64_t lane, int64_t step) {
+    struct matmul_source out = *s;
+    out.at = element(s->at, s->dtype, s->layout == MATMUL_ALONG ? lane * s->ld + step : step * s->ld + lane);
+    return out;
+}
+
+/* One packed block of C, `row` rows down the task. Sums rest in t between blocks of k, a tile after the
+ * other; a whole F32 tile that is finished at once goes straight to C. */
+static void multiply(const struct cut *c, const struct task *task, int64_t row, int64_t rows, int64_t steps, const char *pa,
+                     const char *pb, float *t, bool first, bool last) {
+    const struct matmul_engine *e = c->e;
+    bool straight = first && last && c->a->c_dtype == DT_F32 && !c->a->accumulate;
+    int64_t c_bytes = dtype_bytes(c->a->c_dtype);
+    for (int64_t j = 0; j < task->cols; j += e->nr, pb += steps * e->nr * e->elem_bytes) {
+        int64_t cols = i64_min(e->nr, task->cols - j);
+        const char *panel = pa;
+        for (int64_t i = 0; i < rows; i += e->mr, panel += steps * e->mr * e->elem_bytes) {
+            int64_t here = i64_min(e->mr, rows - i);
+            char *to = (char *)task->c + ((row + i) * c->a->ldc + j) * c_bytes;
+            if (straight && here == e->mr && cols == e->nr) {
+                e->kernel(steps, e->mr, panel, pb, (float *)(void *)to, c->a->ldc, true);
+                continue;
+            }
+            e->kernel(steps, (int)here, panel, pb, t, e->nr, first);
+            if (last) e->store(t, e->nr, here, cols, c->a, to);
+            if (!first || !last) t += (int64_t)e->mr * e->nr;
+        }
+    }
+}
+
+static void run_task(void *arg, int64_t index, int worker) {
+    (void)worker;
+    const struct cut *c = arg;
+    const struct matmul_engine *e = c->e;
+    struct task task = find_task(c, index);
+    if (task.k == 0 && c->a->accumulate) return;
+    _Alignas(64) char pa[MATMUL_A_BYTES];
+    _Alignas(64) char pb[MATMUL_B_BYTES];
+    _Alignas(64) float t[MATMUL_T_BYTES / sizeof(float)];
+    if (e->begin) e->begin();
+    for (int64_t row = 0; row < task.rows; row += e->mc) {
+        int64_t rows = i64_min(e->mc, task.rows - row), k = 0;
+        do {
+            int64_t steps = i64_min(e->kc, task.k - k);
+            struct matmul_source a = from(&task.a, row, k), b = from(&task.b, 0, k);
+            e->pack_a(pa, &a, rows, steps);
+            if (row == 0 || task.k > e->kc) e->pack_b(pb, &b, task.cols, steps);
+            multiply(c, &task, row, rows, i64_round_up(steps, e->step), pa, pb, t, k == 0, k + steps == task.k);
+            k += steps;
+        } while (k < task.k);
+    }
+    if (e->end) e->end();
+}
+
+void matmul_drive(struct pool *pool, const struct matmul_args *a, const struct matmul_engine *wide, const struct matmul_engine *narrow) {
+    bool both = a->a_dtype == DT_BF16 && a->b_dtype == DT_BF16;
+    struct cut c = cut_call(a, narrow && both ? narrow : wide);
+    pool_run(pool, count_tasks(&c), run_task, &c);
+}
