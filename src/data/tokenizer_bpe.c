@@ -20,7 +20,7 @@ err_t tok_grow(void **p, int64_t *room, int64_t need, size_t size) {
 }
 
 err_t tok_pool_add(struct tok_pool *p, const char *text, int64_t bytes, struct tok_str *out) {
-    ENSURE(bytes >= 0 && p->bytes + bytes <= INT32_MAX);
+    if (p->bytes + bytes > INT32_MAX) return FAIL(ERR_FAILED, "different words and tokens make more than 2 GiB; use less text or a smaller vocabulary");
     TRY(tok_grow((void **)&p->text, &p->room, p->bytes + bytes + 1, 1));
     memcpy(p->text + p->bytes, text, (size_t)bytes);
     *out = (struct tok_str){.at = (uint32_t)p->bytes, .bytes = (int32_t)bytes};

@@ -124,9 +124,10 @@ static err_t put_property(struct re *r, int i) {
     return put_newer(r, properties[i].name);
 }
 
-/* Oniguruma's \w: Alphabetic, M, Nd, Pc, and the superscripts and fractions of Latin-1. */
-static err_t put_word(struct re *r) {
-    TRY(puts_(r, "A-Za-z0-9_\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"));
+/* Oniguruma's \w: Alphabetic, M, Nd, Pc; and, but not inside [..], the superscripts and fractions of Latin-1. */
+static err_t put_word(struct re *r, bool in_class) {
+    TRY(puts_(r, "A-Za-z0-9_\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"));
+    if (!in_class) TRY(puts_(r, "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"));
     TRY(put_newer(r, "L"));
     TRY(put_newer(r, "M"));
     return put_newer(r, "Nd");
@@ -215,7 +216,7 @@ static err_t set_escape(struct re *r, char e, bool in_class, bool *is) {
     if (!in_class) TRY(puts_(r, negated ? "[^" : "["));
     switch (e | 32) {
     case 's': TRY(put_spaces(r, complement)); break;
-    case 'w': TRY(put_word(r)); break;
+    case 'w': TRY(put_word(r, in_class)); break;
     case 'h': TRY(puts_(r, "0-9A-Fa-f")); break;
     case 'd':
         TRY(puts_(r, "0-9\\p{Nd}"));
@@ -228,13 +229,13 @@ static err_t set_escape(struct re *r, char e, bool in_class, bool *is) {
 
 static err_t word_border(struct re *r, bool inside) {
     TRY(puts_(r, "(?:(?<=["));
-    TRY(put_word(r));
+    TRY(put_word(r, false));
     TRY(puts_(r, inside ? "])(?=[" : "])(?!["));
-    TRY(put_word(r));
+    TRY(put_word(r, false));
     TRY(puts_(r, "])|(?<!["));
-    TRY(put_word(r));
+    TRY(put_word(r, false));
     TRY(puts_(r, inside ? "])(?![" : "])(?=["));
-    TRY(put_word(r));
+    TRY(put_word(r, false));
     return puts_(r, "]))");
 }
 
