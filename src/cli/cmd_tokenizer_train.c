@@ -1,0 +1,92 @@
+/* mop tokenizer-train: a tokenizer.json from the same texts that mop tokenize reads. */
+#include "cli/cli.h"
+#include "data/tokenizer_train.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { SPECIALS = 256 };
+
+struct trainer_opts {
+    const char *in, *out, *special;
+    int64_t vocab;
+    int pattern, invalid_utf8;
+};
+
+static const struct opt opt_list[] = {
+    {"in", OPT_TEXT, offsetof(struct trainer_opts, in), NULL, NULL, 0, 0, "text files, folders of them and *.jsonl, comma-separated"},
+    {"out", OPT_TEXT, offsetof(struct trainer_opts, out), NULL, NULL, 0, 0, "tokenizer.json to write"},
+    {"vocab", OPT_INT, offsetof(struct trainer_opts, vocab), "8192", NULL, 256, 1 << 24, "tokens, special ones included"},
+    {"pattern", OPT_CHOICE, offsetof(struct trainer_opts, pattern), "gpt2", "gpt2|qwen|llama3", 0, 0,
+     "how text is cut into words: as this family does"},
+    {"special", OPT_TEXT, offsetof(struct trainer_opts, special), "<|endoftext|>", NULL, 0, 0, "special tokens, comma-separated"},
+    {"data.invalid_utf8", OPT_CHOICE, offsetof(struct trainer_opts, invalid_utf8), "error", "error|replace", 0, 0,
+     "invalid UTF-8 is an error, or U+FFFD takes its place"},
+    {0},
+};
+
+/* The texts of a corpus; a completion is a text of its own behind its prompt, as it is when it is encoded. */
+struct texts {
+    struct corpus *corpus;
+    struct corpus_doc doc;
+    bool completion_left;
+};
+
+static err_t next_text(void *ctx, const char **text, int64_t *bytes, bool *got) {
+    struct texts *t = ctx;
+    if (t->completion_left) {
+        t->completion_left = false;
+        *text = t->doc.completion;
+        *bytes = t->doc.completion_bytes;
+        *got = true;
+        return OK;
+    }
+    TRY(corpus_next(t->corpus, &t->doc, got));
+    t->completion_left = *got && t->doc.completion;
+    *text = t->doc.text;
+    *bytes = t->doc.bytes;
+    return OK;
+}
+
+/* Cut `list` at its commas; `names` points into it. */
+static err_t split(char *list, const char *names[SPECIALS], int64_t *count) {
+    *count = 0;
+    if (!*list) return OK;
+    for (char *name; (name = strsep(&list, ",")) != NULL;) {
+        if (!*name) return FAIL(ERR_USAGE, "an empty name in special=; separate the tokens by single commas");
+        if (*count == SPECIALS) return FAIL(ERR_USAGE, "special= names more than %d tokens; name fewer", SPECIALS);
+        names[(*count)++] = name;
+    }
+    return OK;
+}
+
+static err_t run(const struct trainer_opts *o) {
+    if (!o->in || !o->out) return FAIL(ERR_USAGE, "%s= is missing; see `mop help tokenizer-train`", o->in ? "out" : "in");
+    const char *names[SPECIALS];
+    struct tokenizer_train_args a = {
+        .next = next_text, .vocab = o->vocab, .specials = names, .pattern = (enum tok_pattern)o->pattern, .path = o->out};
+    struct texts texts = {0};
+    char *special = strdup(o->special);
+    if (!special) return FAIL(ERR_NOMEM, "out of memory for the special tokens");
+    err_t err = split(special, names, &a.special_count);
+    if (err == OK) err = corpus_open(o->in, o->invalid_utf8, &texts.corpus);
+    if (err == OK) {
+        a.ctx = &texts;
+        a.text_bytes = corpus_bytes_total(texts.corpus);
+        err = tokenizer_train(&a);
+    }
+    corpus_close(texts.corpus);
+    free(special);
+    return err;
+}
+
+err_t cmd_tokenizer_train(int argc, char **argv) {
+    struct trainer_opts o = {0};
+    const struct opt_table table = {"tokenizer-train", opt_list, &o};
+    struct opt_set *set;
+    TRY(opt_new(&table, 1, &set));
+    err_t err = cli_options(argc, argv, set);
+    if (err == OK) err = run(&o);
+    opt_free(set);
+    return err;
+}
