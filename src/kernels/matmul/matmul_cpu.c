@@ -6,6 +6,7 @@
 #define MR 6
 #define FMA(a, b, c) ((a) * (b) + (c))
 #include "kernels/matmul/matmul_cpu_body.h"
+#include "kernels/matmul/matmul_cpu_pack.h"
 
 enum { MC = 144, NC = 256, KC = 256 };
 _Static_assert(MATMUL_FITS(MC, NC, KC, 4), "the block fits its buffers");
@@ -17,8 +18,14 @@ const struct matmul_engine matmul_f32_portable = {
 
 static void matmul_portable(struct pool *pool, const struct matmul_args *a) { matmul_drive(pool, a, &matmul_f32_portable, NULL); }
 static void matmul_avx2(struct pool *pool, const struct matmul_args *a) { matmul_drive(pool, a, &matmul_f32_avx2, NULL); }
+static void matmul_avx512(struct pool *pool, const struct matmul_args *a) { matmul_drive(pool, a, &matmul_f32_avx512, NULL); }
+static void matmul_bf16(struct pool *pool, const struct matmul_args *a) { matmul_drive(pool, a, &matmul_f32_avx512, &matmul_bf16_avx512); }
+static void matmul_amx(struct pool *pool, const struct matmul_args *a) { matmul_drive(pool, a, &matmul_f32_avx512, &matmul_bf16_amx); }
 
 void matmul_install(struct kernels *k, int level) {
-    if (level >= 1) k->matmul = matmul_avx2;
-    else k->matmul = matmul_portable;
+    static void (*const of_level[CPU_LEVELS])(struct pool *, const struct matmul_args *) = {
+        [CPU_PORTABLE] = matmul_portable, [CPU_AVX2] = matmul_avx2, [CPU_AVX512] = matmul_avx512,
+        [CPU_AVX512_BF16] = matmul_bf16,  [CPU_AMX] = matmul_amx,
+    };
+    k->matmul = of_level[level];
 }

@@ -7,6 +7,7 @@
 #define MR 6
 #define FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
 #include "kernels/matmul/matmul_cpu_body.h"
+#include "kernels/matmul/matmul_cpu_pack.h"
 
 enum { MC = 144, NC = 256, KC = 256 };
 _Static_assert(MATMUL_FITS(MC, NC, KC, 4), "the block fits its buffers");

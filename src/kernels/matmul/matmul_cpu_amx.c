@@ -1,0 +1,93 @@
+/* BF16 operands by AMX: tiles of 16 x 16 sums, 32 steps of k an instruction. Subnormal operands and sums count
+ * as zero there. That the process may use tiles at all is asked for where the set is chosen (kernels_cpu.c). */
+#include "kernels/matmul/matmul_cpu_avx512.h"
+
+enum { MR = 32, NR = 32, STEP = 32, MC = 256, NC = 256, KC = 512, TILE_BYTES = 1024 };
+_Static_assert(MATMUL_FITS(MC, NC, KC, 2), "the block fits its buffers");
+
+static void begin(void) {
+    struct { /* palette 1: every one of the eight tiles is 16 rows of 64 bytes */
+        uint8_t palette, start_row, reserved[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } config = {.palette = 1};
+    for (int i = 0; i < 8; i++) {
+        config.row_bytes[i] = 64;
+        config.rows[i] = 16;
+    }
+    _tile_loadconfig(&config);
+}
+
+static void end(void) { _tile_release(); }
+
+/* One tile of A, 16 lanes x 16 pairs, from steps that lie in rows: pairs first, then their transpose. */
+static inline void a_tile_across(uint32_t *dst, const struct matmul_source *s, int64_t lane, int64_t lanes, int64_t step, int64_t steps) {
+    _Alignas(64) uint32_t pairs[16][16];
+    struct matmul_source part = *s;
+    part.at = (const bf16 *)s->at + step * s->ld + lane;
+    matmul_pack_pairs(&pairs[0][0], 16, &part, lanes, steps, STEP);
+    transpose16(pairs, sizeof pairs[0], dst, 16, 16, 0xffff);
+}
+
+static inline void a_tile_along(uint32_t *dst, const struct matmul_source *s, int64_t lane, int64_t lanes, int64_t step, int64_t steps) {
+    __mmask32 have = steps >= 32 ? 0xffffffffu : (__mmask32)((1u << steps) - 1);
+    const bf16 *from = (const bf16 *)s->at + lane * s->ld + step;
+    for (int l = 0; l < 16; l++) {
+        __m512i v = l < lanes ? _mm512_maskz_loadu_epi16(have, from + l * s->ld) : _mm512_setzero_si512();
+        _mm512_store_si512(dst + 16 * l, v);
+    }
+}
+
+/* Panels of two tiles a STEP of k, lanes 0 to 15 and 16 to 31, each [lane][pair]. */
+static void pack_a(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) {
+    uint32_t *to = dst;
+    for (int64_t lane = 0; lane < lanes; lane += MR) {
+        for (int64_t k = 0; k < steps; k += STEP) {
+            for (int half = 0; half < 32; half += 16, to += TILE_BYTES / 4) {
+                int64_t here = i64_min(lanes - lane - half, 16);
+                if (here <= 0) continue; /* the kernel does not read it */
+                if (s->layout == MATMUL_ALONG) a_tile_along(to, s, lane + half, here, k, steps - k);
+                else a_tile_across(to, s, lane + half, here, k, i64_min(steps - k, STEP));
+            }
+        }
+    }
+}
+
+static void pack_b(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) { matmul_pack_pairs(dst, NR, s, lanes, steps, STEP); }
+
+static void kernel(int64_t steps, int rows, const void *pa, const void *pb, float *t, int64_t ld, bool first) {
+    const char *a = pa, *b = pb;
+    const int64_t b_row = NR * 4, t_row = ld * 4;
+    if (first) {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+    } else {
+        _tile_loadd(0, t, t_row);
+        _tile_loadd(1, t + 16, t_row);
+        _tile_loadd(2, t + 16 * ld, t_row);
+        _tile_loadd(3, t + 16 * ld + 16, t_row);
+    }
+    for (int64_t k = 0; k < steps; k += STEP, a += 2 * TILE_BYTES, b += 2 * TILE_BYTES) {
+        _tile_loadd(4, a, 64);
+        _tile_loadd(6, b, b_row);
+        _tile_loadd(7, b + 64, b_row);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        if (rows > 16) {
+            _tile_loadd(5, a + TILE_BYTES, 64);
+            _tile_dpbf16ps(2, 5, 6);
+            _tile_dpbf16ps(3, 5, 7);
+        }
+    }
+    _tile_stored(0, t, t_row);
+    _tile_stored(1, t + 16, t_row);
+    _tile_stored(2, t + 16 * ld, t_row);
+    _tile_stored(3, t + 16 * ld + 16, t_row);
+}
+
+const struct matmul_engine matmul_bf16_amx = {
+    .mr = MR, .nr = NR, .step = STEP, .elem_bytes = 2, .mc = MC, .nc = NC, .kc = KC, .task_mac = 8 << 20,
+    .begin = begin, .end = end, .pack_a = pack_a, .pack_b = pack_b, .kernel = kernel, .store = matmul_store_avx512,
+};
