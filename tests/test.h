@@ -41,17 +41,25 @@ __attribute__((unused)) static int test_end(void) {
 /* CASE(a == b, "sum of %d numbers", n) */
 #define CASE(ok, ...) test_case((ok), __FILE__, __LINE__, __VA_ARGS__)
 /* The call succeeds. */
-#define CASE_OK(e) do { err_t case_ = (e); test_case(case_ == OK, __FILE__, __LINE__, "%s: %s", #e, err_message()); } while (0)
+#define CASE_OK(e)                                                               \
+    do {                                                                         \
+        err_t case_ = (e);                                                       \
+        test_case(case_ == OK, __FILE__, __LINE__, "%s: %s", #e, err_message()); \
+    } while (0)
 /* The call fails with `code` and a message that contains `part`. */
-#define CASE_ERR(e, code, part)                                                                                                       \
-    do {                                                                                                                              \
-        err_clear();                                                                                                                  \
-        err_t case_ = (e);                                                                                                            \
-        test_case(case_ == (code) && strstr(err_message(), (part)), __FILE__, __LINE__, "%s gave %d \"%s\", not %d with \"%s\"", #e,   \
-                  (int)case_, err_message(), (int)(code), (part));                                                                    \
+#define CASE_ERR(e, code, part)                                                                                                                  \
+    do {                                                                                                                                         \
+        err_clear();                                                                                                                             \
+        err_t case_ = (e);                                                                                                                       \
+        test_case(case_ == (code) && strstr(err_message(), (part)), __FILE__, __LINE__, "%s gave %d \"%s\", not %d with \"%s\"", #e, (int)case_, \
+                  err_message(), (int)(code), (part));                                                                                           \
     } while (0)
 /* As CASE_OK, and end the program where it fails (what follows needs it). */
-#define NEED(e) do { err_t need_ = (e); if (!test_case(need_ == OK, __FILE__, __LINE__, "%s: %s", #e, err_message())) exit(test_end()); } while (0)
+#define NEED(e)                                                                                         \
+    do {                                                                                                \
+        err_t need_ = (e);                                                                              \
+        if (!test_case(need_ == OK, __FILE__, __LINE__, "%s: %s", #e, err_message())) exit(test_end()); \
+    } while (0)
 
 /* A folder of this test program's own, made empty, under $TMPDIR or /tmp; removed by the caller or left for a look. */
 __attribute__((unused)) static const char *test_dir(void) {

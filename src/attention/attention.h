@@ -18,11 +18,11 @@
 #include "model/store.h"
 
 struct attention_saved {
-    void *qkv;             /* (T, q+2kv) act: projections with bias; without rot also turned in place */
-    void *rot;             /* (T, rot) act or NULL */
+    void *qkv;              /* (T, q+2kv) act: projections with bias; without rot also turned in place */
+    void *rot;              /* (T, rot) act or NULL */
     float *rstd_q, *rstd_k; /* (T, Hq | Hkv, or 1) or NULL */
-    void *o;               /* (T, q) act */
-    float *lse;            /* (Hq, T) */
+    void *o;                /* (T, q) act */
+    float *lse;             /* (Hq, T) */
 };
 
 struct attention {
@@ -44,8 +44,8 @@ struct attention_batch {
 
 /* Predict by the formula above; lay out (twice: dry, then real). `positions`: how many have a cos and sin. Local. */
 MUST err_t attention_bytes(const struct shape *h, int64_t positions, struct ledger *out);
-MUST err_t attention_layout(struct attention *a, const struct exec *ex, const struct store *store, const struct shape *h,
-                            int64_t positions, struct arenas *m);
+MUST err_t attention_layout(struct attention *a, const struct exec *ex, const struct store *store, const struct shape *h, int64_t positions,
+                            struct arenas *m);
 
 /* y (T, H) = attention half of `layer` of h (T, H). With `again` (recomputation) y is not written and may be NULL. Local. */
 MUST err_t attention_forward(struct attention *a, int layer, int slot, const struct attention_batch *in, const void *h, void *y, bool again);

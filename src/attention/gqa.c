@@ -4,7 +4,10 @@
 #include <string.h>
 
 /* Views of q, k and v inside the buffers of a set, as attention reads them. */
-struct views { char *q, *k, *v; int64_t q_stride, k_stride, v_stride; };
+struct views {
+    char *q, *k, *v;
+    int64_t q_stride, k_stride, v_stride;
+};
 
 static struct views view(const struct attention *a, void *qkv, void *rot) {
     const int64_t b = dtype_bytes(a->shape.act), q = a->q_width, kv = a->kv_width, all = q + 2 * kv;
@@ -63,12 +66,26 @@ static err_t bias_gradient(struct attention *a, enum param_kind kind, int layer,
     return OK;
 }
 
-static struct attention_args attend(const struct attention *a, const struct attention_saved *v, const struct views *w, const struct attention_batch *in) {
+static struct attention_args attend(const struct attention *a, const struct attention_saved *v, const struct views *w,
+                                    const struct attention_batch *in) {
     const struct spec *s = a->shape.spec;
-    return (struct attention_args){.act = a->shape.act, .tokens = a->shape.tokens, .heads = s->heads, .kv_heads = s->kv_heads,
-                                   .head_dim = s->head_dim, .group = s->heads / s->kv_heads, .scale = (float)(1.0 / __builtin_sqrt(s->head_dim)),
-                                   .q = w->q, .k = w->k, .v = w->v, .q_stride = w->q_stride, .k_stride = w->k_stride, .v_stride = w->v_stride,
-                                   .start = in->start, .o = v->o, .o_stride = a->q_width, .lse = v->lse};
+    return (struct attention_args){.act = a->shape.act,
+                                   .tokens = a->shape.tokens,
+                                   .heads = s->heads,
+                                   .kv_heads = s->kv_heads,
+                                   .head_dim = s->head_dim,
+                                   .group = s->heads / s->kv_heads,
+                                   .scale = (float)(1.0 / __builtin_sqrt(s->head_dim)),
+                                   .q = w->q,
+                                   .k = w->k,
+                                   .v = w->v,
+                                   .q_stride = w->q_stride,
+                                   .k_stride = w->k_stride,
+                                   .v_stride = w->v_stride,
+                                   .start = in->start,
+                                   .o = v->o,
+                                   .o_stride = a->q_width,
+                                   .lse = v->lse};
 }
 
 /* q, k and v weights lie back to back: one product makes all three. */
@@ -150,8 +167,9 @@ err_t attention_backward(struct attention *a, int layer, int slot, const struct 
     if (s->attention_bias) TRY(bias_gradient(a, PARAM_O_BIAS, layer, dy, s->hidden, s->hidden));
     linear_backward(a->ex, &w_o, v->o, dy, a->dout);
     const struct views w = view(a, v->qkv, v->rot), d = view(a, a->dqkv, a->drot);
-    a->ex->kernels.attention_backward(a->ex->pool, &(struct attention_backward_args){.fwd = attend(a, v, &w, in), .dout = a->dout,
-                                                                                     .delta = a->delta, .dq = d.q, .dk = d.k, .dv = d.v});
+    a->ex->kernels.attention_backward(
+        a->ex->pool,
+        &(struct attention_backward_args){.fwd = attend(a, v, &w, in), .dout = a->dout, .delta = a->delta, .dq = d.q, .dk = d.k, .dv = d.v});
     turn(a, in, d.q, d.q_stride, s->heads, true);
     turn(a, in, d.k, d.k_stride, s->kv_heads, true);
     char *raw = v->qkv, *draw = a->dqkv;

@@ -56,8 +56,8 @@ void ledger_print(const struct ledger *g, int log_lvl) {
     log_line(log_lvl, "memory held, MiB (predicted), by room, tier and life:");
     for (int i = 0; i < copy.lines; i++) {
         const struct ledger_line *l = &copy.line[i];
-        log_line(log_lvl, "  %10.2f (%10.2f)  %-10s %-28s %s %s", (double)l->held_bytes / 1048576.0, (double)l->predicted_bytes / 1048576.0,
-                 l->room, l->what, tier_names[l->tier], life_names[l->life]);
+        log_line(log_lvl, "  %10.2f (%10.2f)  %-10s %-28s %s %s", (double)l->held_bytes / 1048576.0, (double)l->predicted_bytes / 1048576.0, l->room,
+                 l->what, tier_names[l->tier], life_names[l->life]);
     }
 }
 

@@ -14,11 +14,11 @@ enum life { LIFE_RUN, LIFE_STEP, LIFE_LAYER, LIFE_SCRATCH, LIFE_COUNT };
 enum { ARENA_ALIGN = 64, LEDGER_LINES = 192 };
 
 struct ledger_line {
-    const char *room, *what;           /* static strings */
+    const char *room, *what; /* static strings */
     enum tier tier;
     enum life life;
-    int64_t predicted_bytes;           /* the room's closed formula */
-    int64_t held_bytes;                /* what the layout took */
+    int64_t predicted_bytes; /* the room's closed formula */
+    int64_t held_bytes;      /* what the layout took */
 };
 
 /* One per rank. Lines of the same room, what, tier and life add up. */

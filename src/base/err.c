@@ -37,8 +37,7 @@ err_t err_prefix(err_t code, const char *fmt, ...) {
 
 err_t err_frame(err_t code, const char *func) {
     size_t n = strlen(trail);
-    if (n + strlen(func) + 4 < sizeof trail)
-        (void)snprintf(trail + n, sizeof trail - n, " < %s", func);
+    if (n + strlen(func) + 4 < sizeof trail) (void)snprintf(trail + n, sizeof trail - n, " < %s", func);
     return code;
 }
 

@@ -43,30 +43,30 @@ err_t err_adopt(err_t code, const char *message);
  * that reads one file at a time sees that it is not OK. */
 #define FAIL(code, ...) ((void)err_set((code), __func__, __VA_ARGS__), (code))
 
-#define TRY(e)                                                                                     \
-    do {                                                                                           \
-        err_t try_ = (e);                                                                          \
-        if (try_ != OK) return err_frame(try_, __func__);                                          \
+#define TRY(e)                                            \
+    do {                                                  \
+        err_t try_ = (e);                                 \
+        if (try_ != OK) return err_frame(try_, __func__); \
     } while (0)
 
 /* As TRY, but sets `err` (an err_t in scope) and jumps to the clean-up at `label`. */
-#define TRY_OR(e, label)                                                                           \
-    do {                                                                                           \
-        err = (e);                                                                                 \
-        if (err != OK) {                                                                           \
-            err = err_frame(err, __func__);                                                        \
-            goto label;                                                                            \
-        }                                                                                          \
+#define TRY_OR(e, label)                    \
+    do {                                    \
+        err = (e);                          \
+        if (err != OK) {                    \
+            err = err_frame(err, __func__); \
+            goto label;                     \
+        }                                   \
     } while (0)
 
 /* An invariant of the program: states what does not hold as ERR_BUG instead of aborting. */
-#define ENSURE(cond)                                                                               \
-    do {                                                                                           \
-        if (!(cond))                                                                               \
-            return err_set(ERR_BUG, __func__,                                                      \
-                           "internal: `%s` does not hold at %s:%d; please report it with the "    \
-                           "command line that led here",                                           \
-                           #cond, __FILE__, __LINE__);                                             \
+#define ENSURE(cond)                                                                           \
+    do {                                                                                       \
+        if (!(cond))                                                                           \
+            return err_set(ERR_BUG, __func__,                                                  \
+                           "internal: `%s` does not hold at %s:%d; please report it with the " \
+                           "command line that led here",                                       \
+                           #cond, __FILE__, __LINE__);                                         \
     } while (0)
 
 #endif

@@ -6,14 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static _Atomic int64_t left[FAULT_KINDS];  /* hits until failure, 0 disarmed */
+static _Atomic int64_t left[FAULT_KINDS]; /* hits until failure, 0 disarmed */
 static _Atomic int64_t seen[FAULT_KINDS];
 static _Atomic int any_armed;
 static _Atomic int kill_instead;
 
 static const char *const names[FAULT_KINDS] = {
-    [FAULT_RESERVE] = "reserve", [FAULT_OPEN] = "open",     [FAULT_READ] = "read",
-    [FAULT_WRITE] = "write",     [FAULT_FSYNC] = "fsync",   [FAULT_RENAME] = "rename",
+    [FAULT_RESERVE] = "reserve",       [FAULT_OPEN] = "open",     [FAULT_READ] = "read",
+    [FAULT_WRITE] = "write",           [FAULT_FSYNC] = "fsync",   [FAULT_RENAME] = "rename",
     [FAULT_COLLECTIVE] = "collective", [FAULT_THREAD] = "thread",
 };
 
@@ -41,7 +41,10 @@ err_t fault_arm_text(const char *text) {
         fault_arm((enum fault)k, nth);
         return OK;
     }
-    return FAIL(ERR_USAGE, "MOP_FAULT=%s is not understood; write KIND:N or kill-KIND:N with KIND one of reserve, open, read, write, fsync, rename, collective, thread", text);
+    return FAIL(
+        ERR_USAGE,
+        "MOP_FAULT=%s is not understood; write KIND:N or kill-KIND:N with KIND one of reserve, open, read, write, fsync, rename, collective, thread",
+        text);
 }
 
 int64_t fault_count(enum fault kind) { return atomic_load(&seen[kind]); }

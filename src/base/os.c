@@ -93,8 +93,7 @@ static err_t sync_parent(const char *path) {
 }
 
 err_t os_rename(const char *from, const char *to) {
-    if (fault_hit(FAULT_RENAME) || rename(from, to) != 0)
-        return FAIL(ERR_IO, "cannot rename %s to %s: %s", from, to, strerror(errno));
+    if (fault_hit(FAULT_RENAME) || rename(from, to) != 0) return FAIL(ERR_IO, "cannot rename %s to %s: %s", from, to, strerror(errno));
     return sync_parent(to);
 }
 
@@ -161,7 +160,8 @@ err_t os_read_at(int fd, const char *path, void *to, int64_t bytes, int64_t offs
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return FAIL(ERR_IO, "cannot read %s at byte %lld: %s", path, (long long)offset, strerror(errno));
         if (n == 0)
-            return FAIL(ERR_FORMAT, "%s ends at byte %lld, %lld bytes early; it is truncated, copy it again", path, (long long)offset, (long long)bytes);
+            return FAIL(ERR_FORMAT, "%s ends at byte %lld, %lld bytes early; it is truncated, copy it again", path, (long long)offset,
+                        (long long)bytes);
         p += n;
         bytes -= n;
         offset += n;
@@ -180,11 +180,10 @@ err_t os_read_all(const char *path, int64_t max_bytes, char **data, int64_t *byt
     err_t err = OK;
     char *p = NULL;
     if (n > max_bytes)
-        err = FAIL(ERR_FORMAT, "%s has %lld bytes, more than the %lld that such a file may have; is it the right file?", path, (long long)n, (long long)max_bytes);
-    else if (!(p = malloc((size_t)n + 1)))
-        err = FAIL(ERR_NOMEM, "out of memory for the %lld bytes of %s", (long long)n, path);
-    else
-        err = os_read_at(fd, path, p, n, 0);
+        err = FAIL(ERR_FORMAT, "%s has %lld bytes, more than the %lld that such a file may have; is it the right file?", path, (long long)n,
+                   (long long)max_bytes);
+    else if (!(p = malloc((size_t)n + 1))) err = FAIL(ERR_NOMEM, "out of memory for the %lld bytes of %s", (long long)n, path);
+    else err = os_read_at(fd, path, p, n, 0);
     os_close(fd);
     if (err != OK) {
         free(p);
@@ -218,7 +217,8 @@ static err_t write_raw(struct os_writer *w, const char *p, int64_t bytes, int64_
         int64_t ask = bytes < (1 << 30) ? bytes : (1 << 30);
         ssize_t n = fault_hit(FAULT_WRITE) ? -1 : pwrite(w->fd, p, (size_t)ask, at);
         if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return FAIL(ERR_IO, "cannot write %s at byte %lld: %s; what stood there before is intact", w->path, (long long)at, strerror(errno));
+        if (n <= 0)
+            return FAIL(ERR_IO, "cannot write %s at byte %lld: %s; what stood there before is intact", w->path, (long long)at, strerror(errno));
         p += n;
         bytes -= n;
         at += n;
@@ -331,7 +331,8 @@ err_t os_reserve(size_t bytes, const char *what, void **out) {
     if (bytes == 0) bytes = 1;
     void *p = fault_hit(FAULT_RESERVE) ? MAP_FAILED : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED)
-        return FAIL(ERR_NOMEM, "cannot reserve %.1f MiB for %s: %s; use a smaller model, batch or sequence", (double)bytes / 1048576.0, what, strerror(errno));
+        return FAIL(ERR_NOMEM, "cannot reserve %.1f MiB for %s: %s; use a smaller model, batch or sequence", (double)bytes / 1048576.0, what,
+                    strerror(errno));
     *out = p;
     return OK;
 }

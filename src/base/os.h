@@ -12,8 +12,8 @@ MUST err_t os_join(char out[OS_PATH_MAX], const char *dir, const char *name);
 
 bool os_exists(const char *path);
 bool os_is_dir(const char *path);
-MUST err_t os_mkdirs(const char *path);            /* and its parents; fine if it is there */
-MUST err_t os_remove_tree(const char *path);       /* fine if it is not there; never follows links */
+MUST err_t os_mkdirs(const char *path);                 /* and its parents; fine if it is there */
+MUST err_t os_remove_tree(const char *path);            /* fine if it is not there; never follows links */
 MUST err_t os_rename(const char *from, const char *to); /* and fsync of the folder that holds `to` */
 MUST err_t os_sync_dir(const char *path);
 MUST err_t os_same_file(const char *a, const char *b, bool *same); /* by device and inode; false if one is missing */
@@ -50,9 +50,9 @@ MUST err_t os_write_all(const char *path, const void *data, int64_t bytes);
 MUST err_t os_append_open(const char *path, int *fd);
 MUST err_t os_append(int fd, const char *path, const void *data, int64_t bytes);
 
-int64_t os_now_ns(void);      /* monotonic */
-int64_t os_rss_bytes(void);   /* resident anonymous memory of the process now */
-int os_cpus(void);            /* this process may run on */
+int64_t os_now_ns(void);    /* monotonic */
+int64_t os_rss_bytes(void); /* resident anonymous memory of the process now */
+int os_cpus(void);          /* this process may run on */
 
 /* Anonymous zeroed memory straight from the system (a fault point: reserve). */
 MUST err_t os_reserve(size_t bytes, const char *what, void **out);

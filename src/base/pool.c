@@ -19,14 +19,17 @@ struct pool {
     pthread_mutex_t lock;
     pthread_cond_t wake, done;
     struct job job;
-    uint64_t generation;      /* of the job; a worker runs each once */
-    int busy;                 /* workers that have not finished the present generation */
+    uint64_t generation; /* of the job; a worker runs each once */
+    int busy;            /* workers that have not finished the present generation */
     bool stop;
     _Atomic int64_t next;
-    _Atomic uint64_t signal;  /* generation, for workers that spin briefly before they sleep */
+    _Atomic uint64_t signal; /* generation, for workers that spin briefly before they sleep */
 };
 
-struct seat { struct pool *pool; int worker; };
+struct seat {
+    struct pool *pool;
+    int worker;
+};
 
 static void work(struct pool *p, struct job job, int worker) {
     for (;;) {
@@ -42,8 +45,7 @@ static void *worker_main(void *arg) {
     struct pool *p = seat.pool;
     uint64_t seen = 0;
     for (;;) {
-        for (int spin = 0; spin < 2000 && atomic_load_explicit(&p->signal, memory_order_relaxed) == seen; spin++)
-            __builtin_ia32_pause();
+        for (int spin = 0; spin < 2000 && atomic_load_explicit(&p->signal, memory_order_relaxed) == seen; spin++) __builtin_ia32_pause();
         pthread_mutex_lock(&p->lock);
         while (p->generation == seen && !p->stop) pthread_cond_wait(&p->wake, &p->lock);
         if (p->stop) {

@@ -28,9 +28,7 @@ int64_t rng_below(uint64_t key, uint64_t stream, uint64_t i, int64_t n) {
     return (int64_t)(((unsigned __int128)rng_u64(key, stream, i) * (uint64_t)n) >> 64);
 }
 
-double rng_unit(uint64_t key, uint64_t stream, uint64_t i) {
-    return (double)(rng_u64(key, stream, i) >> 11) * 0x1p-53;
-}
+double rng_unit(uint64_t key, uint64_t stream, uint64_t i) { return (double)(rng_u64(key, stream, i) >> 11) * 0x1p-53; }
 
 double rng_normal(uint64_t key, uint64_t stream, uint64_t i) {
     uint32_t r[4];

@@ -4,8 +4,8 @@
 #include <stdio.h>
 
 static err_t evaluate(const struct options *o, struct model_src *src, struct run *run, struct loader *l) {
-    const struct run_setup u = {.rows = 1, .seq = o->data.seq, .positions = o->data.seq, .act = o->model.dtype == MODEL_BF16 ? DT_BF16 : DT_F32,
-                                .threads = o->cli.threads};
+    const struct run_setup u = {
+        .rows = 1, .seq = o->data.seq, .positions = o->data.seq, .act = o->model.dtype == MODEL_BF16 ? DT_BF16 : DT_F32, .threads = o->cli.threads};
     TRY(run_open(run, src, &u));
     double loss;
     int64_t targets;

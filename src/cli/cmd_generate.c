@@ -9,22 +9,38 @@
 #include <string.h>
 
 enum print_what { PRINT_TEXT, PRINT_IDS };
-struct generate_opts { const char *prompt, *ids; int64_t tokens, seed; double temperature; int print; };
+struct generate_opts {
+    const char *prompt, *ids;
+    int64_t tokens, seed;
+    double temperature;
+    int print;
+};
 
 #define FIELD(name) offsetof(struct generate_opts, name)
 static const struct opt generate_opt_list[] = {
     {.key = "prompt", .type = OPT_TEXT, .offset = FIELD(prompt), .help = "text to continue"},
     {.key = "ids", .type = OPT_TEXT, .offset = FIELD(ids), .help = "ids to continue instead of a prompt, as a JSON array"},
     {.key = "tokens", .type = OPT_INT, .offset = FIELD(tokens), .def = "128", .lo = 1, .hi = 1e6, .help = "tokens to make at most"},
-    {.key = "temperature", .type = OPT_FLOAT, .offset = FIELD(temperature), .def = "0.8", .lo = 0, .hi = 100,
+    {.key = "temperature",
+     .type = OPT_FLOAT,
+     .offset = FIELD(temperature),
+     .def = "0.8",
+     .lo = 0,
+     .hi = 100,
      .help = "logits are divided by it before sampling; 0 takes the most likely token"},
     {.key = "seed", .type = OPT_INT, .offset = FIELD(seed), .def = "1", .lo = 0, .hi = 9e18, .help = "seed of the sampling"},
-    {.key = "print", .type = OPT_CHOICE, .offset = FIELD(print), .def = "text", .choices = "text|ids",
+    {.key = "print",
+     .type = OPT_CHOICE,
+     .offset = FIELD(print),
+     .def = "text",
+     .choices = "text|ids",
      .help = "text as it comes, prompt first, or the new ids as one JSON array"},
     {.key = NULL},
 };
 
-struct sink { const struct tokenizer *tokenizer; };
+struct sink {
+    const struct tokenizer *tokenizer;
+};
 
 /* Bytes of a token as they are: a character that spans tokens comes out whole. */
 static err_t print_token(void *ctx, int32_t id) {
@@ -41,8 +57,7 @@ static err_t print_token(void *ctx, int32_t id) {
 static err_t ids_of_json(const char *text, int64_t vocab, struct tok_ids *out) {
     json_t *list = json_loads(text, 0, NULL);
     err_t err = OK;
-    if (!json_is_array(list) || json_array_size(list) == 0)
-        err = FAIL(ERR_USAGE, "ids=%.60s is not a JSON array of ids; write ids='[5,9,2]'", text);
+    if (!json_is_array(list) || json_array_size(list) == 0) err = FAIL(ERR_USAGE, "ids=%.60s is not a JSON array of ids; write ids='[5,9,2]'", text);
     for (size_t i = 0; err == OK && i < json_array_size(list); i++) {
         const json_t *v = json_array_get(list, i);
         if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) >= vocab)
@@ -90,13 +105,20 @@ static err_t make(const struct options *o, const struct generate_opts *g, const 
     int32_t *more = realloc(ids->ids, sizeof(int32_t) * (size_t)all);
     if (!more) return FAIL(ERR_NOMEM, "out of memory for %lld ids", (long long)all);
     ids->ids = more;
-    const struct run_setup u = {.rows = 1, .seq = all, .positions = all, .act = o->model.dtype == MODEL_BF16 ? DT_BF16 : DT_F32, .threads = o->cli.threads};
+    const struct run_setup u = {
+        .rows = 1, .seq = all, .positions = all, .act = o->model.dtype == MODEL_BF16 ? DT_BF16 : DT_F32, .threads = o->cli.threads};
     TRY(run_open(run, src, &u));
     struct sink sink = {t};
     const bool text = g->print == PRINT_TEXT;
     for (int64_t i = 0; text && i < given; i++) TRY(print_token(&sink, ids->ids[i]));
-    const struct generate_in in = {.ids = ids->ids, .count = given, .tokens = g->tokens, .temperature = g->temperature, .seed = (uint64_t)g->seed,
-                                   .stop = t ? tokenizer_eos(t) : -1, .each = text ? print_token : NULL, .ctx = &sink};
+    const struct generate_in in = {.ids = ids->ids,
+                                   .count = given,
+                                   .tokens = g->tokens,
+                                   .temperature = g->temperature,
+                                   .seed = (uint64_t)g->seed,
+                                   .stop = t ? tokenizer_eos(t) : -1,
+                                   .each = text ? print_token : NULL,
+                                   .ctx = &sink};
     int64_t made;
     TRY(generate(run, &in, &made));
     for (int64_t i = 0; !text && i < made; i++) (void)printf("%s%d", i ? "," : "[", ids->ids[given + i]);

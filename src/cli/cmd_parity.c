@@ -4,12 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct parity_opts { const char *dump, *isa; };
+struct parity_opts {
+    const char *dump, *isa;
+};
 
 #define FIELD(name) offsetof(struct parity_opts, name)
 static const struct opt parity_opt_list[] = {
     {.key = "dump", .type = OPT_TEXT, .offset = FIELD(dump), .help = "write our side as a golden file of this name"},
-    {.key = "isa", .type = OPT_TEXT, .offset = FIELD(isa), .help = "kernels to use: reference, portable, avx2, avx512, avx512_bf16, amx; the best there are by default"},
+    {.key = "isa",
+     .type = OPT_TEXT,
+     .offset = FIELD(isa),
+     .help = "kernels to use: reference, portable, avx2, avx512, avx512_bf16, amx; the best there are by default"},
     {.key = NULL},
 };
 

@@ -8,7 +8,10 @@
 
 /* SIGTERM and Ctrl-C: the first asks the loop to finish its step and save, the second ends the program at once with 1. A
  * thread waits for them, so that no handler interrupts anything. */
-struct watch { atomic_int stop; sigset_t set; };
+struct watch {
+    atomic_int stop;
+    sigset_t set;
+};
 
 static void *watch_main(void *arg) {
     struct watch *w = arg;
@@ -38,9 +41,17 @@ err_t cmd_train(int argc, char **argv) {
     pthread_t thread;
     err_t err = watch_begin(&watch, &thread);
     if (err == OK) {
-        const struct job job = {.model = &o.model, .data = &o.data, .train = &o.train, .optim = &o.optim, .experts = &o.experts,
-                                .stash = &o.stash, .ckpt = &o.ckpt, .out = o.cli.out, .tokenizer = o.cli.tokenizer,
-                                .threads = o.cli.threads, .stop = &watch.stop};
+        const struct job job = {.model = &o.model,
+                                .data = &o.data,
+                                .train = &o.train,
+                                .optim = &o.optim,
+                                .experts = &o.experts,
+                                .stash = &o.stash,
+                                .ckpt = &o.ckpt,
+                                .out = o.cli.out,
+                                .tokenizer = o.cli.tokenizer,
+                                .threads = o.cli.threads,
+                                .stop = &watch.stop};
         err = train_run(&job);
         (void)pthread_cancel(thread);
         (void)pthread_join(thread, NULL);

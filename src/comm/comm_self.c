@@ -34,8 +34,8 @@ static err_t all_reduce(struct comm *c, void *data, int64_t count, enum dtype t)
     return entered();
 }
 
-static err_t all_to_allv(struct comm *c, const void *send, const int64_t *send_bytes, const int64_t *send_at, void *recv,
-                         const int64_t *recv_bytes, const int64_t *recv_at) {
+static err_t all_to_allv(struct comm *c, const void *send, const int64_t *send_bytes, const int64_t *send_at, void *recv, const int64_t *recv_bytes,
+                         const int64_t *recv_at) {
     (void)c;
     ENSURE(send_bytes[0] == recv_bytes[0]);
     return move((const char *)send + send_at[0], (char *)recv + recv_at[0], send_bytes[0]);
@@ -53,8 +53,13 @@ static void abort_job(struct comm *c, const char *message) {
 }
 
 static const struct comm_ops self_ops = {
-    .name = "self", .all_gather = all_gather, .reduce_scatter = reduce_scatter, .all_reduce = all_reduce,
-    .all_to_allv = all_to_allv, .ring_shift = ring_shift, .abort = abort_job,
+    .name = "self",
+    .all_gather = all_gather,
+    .reduce_scatter = reduce_scatter,
+    .all_reduce = all_reduce,
+    .all_to_allv = all_to_allv,
+    .ring_shift = ring_shift,
+    .abort = abort_job,
 };
 
 void comm_self_init(struct comm *out) { *out = (struct comm){&self_ops, 0, 1}; }

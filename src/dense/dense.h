@@ -13,17 +13,22 @@
 #include "kernels/exec.h"
 #include "model/store.h"
 
-struct normed { void *h; float *rstd; }; /* (T, H) act, (T) */
-struct mlp_saved { void *gate_up, *mid; }; /* (T, 2F), (T, F) act */
+struct normed {
+    void *h;
+    float *rstd;
+}; /* (T, H) act, (T) */
+struct mlp_saved {
+    void *gate_up, *mid;
+}; /* (T, 2F), (T, F) act */
 
 struct dense {
     const struct exec *ex;
     const struct store *store;
     struct shape shape;
-    struct normed *half;    /* [slots of 2L half-layers] */
-    struct normed last;     /* before the head */
-    struct mlp_saved *mlp;  /* [slots of layers without experts] */
-    void *dmid;             /* (T, F) act, scratch, backward */
+    struct normed *half;   /* [slots of 2L half-layers] */
+    struct normed last;    /* before the head */
+    struct mlp_saved *mlp; /* [slots of layers without experts] */
+    void *dmid;            /* (T, F) act, scratch, backward */
 };
 
 MUST err_t dense_bytes(const struct shape *h, struct ledger *out);

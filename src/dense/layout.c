@@ -12,7 +12,8 @@ err_t dense_bytes(const struct shape *h, struct ledger *out) {
                        arena_bytes(halves * (int64_t)sizeof(struct normed)) + arena_bytes(mlps * (int64_t)sizeof(struct mlp_saved))));
     TRY(ledger_predict(out, "dense", "normed inputs", TIER_DEVICE, kept ? LIFE_STEP : LIFE_SCRATCH, halves * normed));
     TRY(ledger_predict(out, "dense", "final norm", TIER_DEVICE, LIFE_STEP, normed));
-    TRY(ledger_predict(out, "dense", "feed-forward", TIER_DEVICE, kept ? LIFE_STEP : LIFE_SCRATCH, mlps * (arena_bytes(t * 2 * f * b) + arena_bytes(t * f * b))));
+    TRY(ledger_predict(out, "dense", "feed-forward", TIER_DEVICE, kept ? LIFE_STEP : LIFE_SCRATCH,
+                       mlps * (arena_bytes(t * 2 * f * b) + arena_bytes(t * f * b))));
     if (h->backward && mlps) TRY(ledger_predict(out, "dense", "gradients", TIER_DEVICE, LIFE_SCRATCH, arena_bytes(t * f * b)));
     return OK;
 }

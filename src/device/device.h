@@ -10,16 +10,20 @@
 #include "base/arena.h"
 #include "base/pool.h"
 
-struct stream { int id; };
-struct event { int64_t ticket; };
+struct stream {
+    int id;
+};
+struct event {
+    int64_t ticket;
+};
 
 struct device_ops {
     const char *name;
     /* Queue a copy of `bytes` between memory of any two tiers. */
     err_t (*copy)(struct stream *s, void *to, const void *from, int64_t bytes) MUST;
-    void (*record)(struct stream *s, struct event *e); /* e: all that is queued on s so far */
+    void (*record)(struct stream *s, struct event *e);      /* e: all that is queued on s so far */
     void (*await)(struct stream *s, const struct event *e); /* later work on s waits for e */
-    err_t (*sync)(struct stream *s) MUST;              /* the host waits for all that is queued on s */
+    err_t (*sync)(struct stream *s) MUST;                   /* the host waits for all that is queued on s */
 };
 
 struct device {

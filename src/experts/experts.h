@@ -27,15 +27,15 @@ struct experts_opts {
 extern const struct opt experts_opt_list[];
 
 struct experts_saved {
-    void *logits;     /* (T, E) act */
-    float *weights;   /* (T, k) */
-    int64_t *off;     /* (E+1) first row of each expert */
-    int32_t *token;   /* (R) */
-    int32_t *pos;     /* (T, k) row of each slot, -1 none */
-    void *in;         /* (R, H) act: gathered rows */
-    void *gate_up;    /* (R, 2I) act */
-    void *mid;        /* (R, I) act */
-    void *out;        /* (R, H) act: unweighted outputs */
+    void *logits;   /* (T, E) act */
+    float *weights; /* (T, k) */
+    int64_t *off;   /* (E+1) first row of each expert */
+    int32_t *token; /* (R) */
+    int32_t *pos;   /* (T, k) row of each slot, -1 none */
+    void *in;       /* (R, H) act: gathered rows */
+    void *gate_up;  /* (R, 2I) act */
+    void *mid;      /* (R, I) act */
+    void *out;      /* (R, H) act: unweighted outputs */
 };
 
 struct experts {
@@ -53,10 +53,10 @@ struct experts {
     float *aux_grad;             /* (E) dL/dp of the load-balancing loss; valid between balance and the last backward */
     const void **w_in, **w_out;  /* (E) of the layer in hand */
     float **g_in, **g_out;
-    float *dweights;             /* (T, k) scratch, backward */
-    void *dmid;                  /* (R, I) scratch, backward */
-    void *dh_router;             /* (T, H) scratch, backward */
-    const uint16_t *given;       /* (layers, T, k) a routing to be used instead of the router's choice, or NULL (parity in bf16) */
+    float *dweights;       /* (T, k) scratch, backward */
+    void *dmid;            /* (R, I) scratch, backward */
+    void *dh_router;       /* (T, H) scratch, backward */
+    const uint16_t *given; /* (layers, T, k) a routing to be used instead of the router's choice, or NULL (parity in bf16) */
 };
 
 MUST err_t experts_bytes(const struct shape *h, struct ledger *out);

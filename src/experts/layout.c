@@ -3,7 +3,12 @@
 #include <string.h>
 
 const struct opt experts_opt_list[] = {
-    {.key = "experts.balance_rate", .type = OPT_FLOAT, .offset = offsetof(struct experts_opts, balance_rate), .def = "0", .lo = 0, .hi = 1,
+    {.key = "experts.balance_rate",
+     .type = OPT_FLOAT,
+     .offset = offsetof(struct experts_opts, balance_rate),
+     .def = "0",
+     .lo = 0,
+     .hi = 1,
      .help = "step of DeepSeek-V3's balancing by a bias on the choice of experts, instead of the load-balancing loss; 0 turns it off"},
     {.key = NULL},
 };

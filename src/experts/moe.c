@@ -24,9 +24,17 @@ static err_t weights(struct experts *m, int layer, struct linear *router) {
 
 static struct route_args routing(struct experts *m, int moe, const struct experts_saved *v, const int32_t *start) {
     const struct spec *s = m->shape.spec;
-    return (struct route_args){.act = m->shape.act, .tokens = m->shape.tokens, .experts = s->experts, .k = s->top_k, .logits = v->logits,
-                               .start = start, .bias = m->bias + (int64_t)moe * s->experts, .renormalise = s->renormalise,
-                               .keep_fp32 = s->weights_fp32, .ids = m->ids + (int64_t)moe * m->shape.tokens * s->top_k, .weights = v->weights};
+    return (struct route_args){.act = m->shape.act,
+                               .tokens = m->shape.tokens,
+                               .experts = s->experts,
+                               .k = s->top_k,
+                               .logits = v->logits,
+                               .start = start,
+                               .bias = m->bias + (int64_t)moe * s->experts,
+                               .renormalise = s->renormalise,
+                               .keep_fp32 = s->weights_fp32,
+                               .ids = m->ids + (int64_t)moe * m->shape.tokens * s->top_k,
+                               .weights = v->weights};
 }
 
 /* Router logits to ids and weights. Ids are chosen once; recomputation reads them (I1). */
@@ -51,15 +59,16 @@ static void choose(struct experts *m, int moe, const struct experts_saved *v, co
 }
 
 /* One product per expert over its rows: y = x W_e^T (NT) or dx = dy W_e (NN). */
-static void grouped(struct experts *m, const struct experts_saved *v, enum matmul_kind kind, const void *a, int64_t k, const void *const *w, int64_t ldb,
-                    void *c, int64_t n) {
+static void grouped(struct experts *m, const struct experts_saved *v, enum matmul_kind kind, const void *a, int64_t k, const void *const *w,
+                    int64_t ldb, void *c, int64_t n) {
     const enum dtype act = m->shape.act;
     RUN(m->ex, matmul, matmul_args, .kind = kind, .groups = m->shape.spec->experts, .row_off = v->off, .n = n, .k = k, .a = a, .lda = k, .b = w[0],
         .bs = w, .ldb = ldb, .c = c, .ldc = n, .a_dtype = act, .b_dtype = act, .c_dtype = act);
 }
 
 /* dW_e += dy^T x over each expert's rows. */
-static void grouped_gradient(struct experts *m, const struct experts_saved *v, const void *dy, int64_t rows_out, const void *x, int64_t cols, float *const *g) {
+static void grouped_gradient(struct experts *m, const struct experts_saved *v, const void *dy, int64_t rows_out, const void *x, int64_t cols,
+                             float *const *g) {
     const enum dtype act = m->shape.act;
     RUN(m->ex, matmul, matmul_args, .kind = MATMUL_TN, .groups = m->shape.spec->experts, .row_off = v->off, .m = rows_out, .n = cols, .a = dy,
         .lda = rows_out, .b = x, .ldb = cols, .c = g[0], .cs = (void *const *)g, .ldc = cols, .a_dtype = act, .b_dtype = act, .c_dtype = DT_F32,
@@ -82,8 +91,8 @@ err_t experts_forward(struct experts *m, int layer, int moe, int slot, const int
     RUN(m->ex, swiglu_forward, swiglu_args, .act = m->shape.act, .rows = rows, .width = i, .gate_up = v->gate_up, .h = v->mid);
     grouped(m, v, MATMUL_NT, v->mid, i, m->w_out, i, v->out, hidden);
     if (!again)
-        RUN(m->ex, rows_combine, rows_combine_args, .act = m->shape.act, .tokens = t, .width = hidden, .k = s->top_k, .pos = v->pos,
-            .w = v->weights, .x = v->out, .y = y);
+        RUN(m->ex, rows_combine, rows_combine_args, .act = m->shape.act, .tokens = t, .width = hidden, .k = s->top_k, .pos = v->pos, .w = v->weights,
+            .x = v->out, .y = y);
     return OK;
 }
 
@@ -104,8 +113,9 @@ err_t experts_backward(struct experts *m, int layer, int moe, int slot, const in
     grouped_gradient(m, v, v->gate_up, 2 * i, v->in, hidden, m->g_in);
     grouped(m, v, MATMUL_NN, v->gate_up, 2 * i, m->w_in, hidden, v->out, hidden);
     RUN(m->ex, rows_combine, rows_combine_args, .act = act, .tokens = t, .width = hidden, .k = s->top_k, .pos = v->pos, .x = v->out, .y = dh);
-    m->ex->kernels.route_backward(m->ex->pool, &(struct route_backward_args){.fwd = routing(m, moe, v, start), .dweights = m->dweights,
-                                                                             .aux = m->aux_grad, .dlogits = v->logits});
+    m->ex->kernels.route_backward(
+        m->ex->pool,
+        &(struct route_backward_args){.fwd = routing(m, moe, v, start), .dweights = m->dweights, .aux = m->aux_grad, .dlogits = v->logits});
     linear_backward(m->ex, &router, h, v->logits, m->dh_router);
     RUN(m->ex, add, add_args, .act = act, .count = t * hidden, .a = dh, .b = m->dh_router, .y = dh);
     return OK;

@@ -8,8 +8,8 @@
 struct linear {
     enum dtype act;
     int64_t rows, in, out;
-    const void *w;   /* (out, in) act */
-    float *dw_acc;   /* (out, in); backward only */
+    const void *w; /* (out, in) act */
+    float *dw_acc; /* (out, in); backward only */
 };
 
 void linear_forward(const struct exec *ex, const struct linear *l, const void *x, void *y);

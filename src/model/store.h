@@ -9,14 +9,12 @@
 
 struct store {
     const struct params *params;
-    enum dtype act;      /* of w: F32, or BF16 with fp32 masters in optim */
-    void *w;             /* (elements) act, run, device */
-    float *grad_acc;     /* (elements) fp32, run, device; NULL where nothing is trained */
+    enum dtype act;  /* of w: F32, or BF16 with fp32 masters in optim */
+    void *w;         /* (elements) act, run, device */
+    float *grad_acc; /* (elements) fp32, run, device; NULL where nothing is trained */
 };
 
-static inline void *store_weight(const struct store *s, const struct param *p) {
-    return (char *)s->w + p->offset * dtype_bytes(s->act);
-}
+static inline void *store_weight(const struct store *s, const struct param *p) { return (char *)s->w + p->offset * dtype_bytes(s->act); }
 static inline float *store_grad(const struct store *s, const struct param *p) { return s->grad_acc ? s->grad_acc + p->offset : NULL; }
 
 /* A tensor that the table must have (q of a layer, say): a missing one is a bug of the caller. */

@@ -14,7 +14,9 @@
 #include "kernels/exec.h"
 #include "model/store.h"
 
-struct optim_opts { double beta1, beta2, eps, weight_decay; };
+struct optim_opts {
+    double beta1, beta2, eps, weight_decay;
+};
 extern const struct opt optim_opt_list[];
 
 struct optim {
@@ -28,7 +30,8 @@ struct optim {
 };
 
 MUST err_t optim_bytes(const struct params *p, enum dtype act, struct ledger *out);
-MUST err_t optim_layout(struct optim *o, const struct exec *ex, struct store *store, struct mesh *mesh, const struct optim_opts *opts, struct arenas *m);
+MUST err_t optim_layout(struct optim *o, const struct exec *ex, struct store *store, struct mesh *mesh, const struct optim_opts *opts,
+                        struct arenas *m);
 
 /* bf16 weights from masters, after a load. Local. */
 void optim_refresh(struct optim *o);
@@ -43,7 +46,7 @@ void optim_update(struct optim *o, double lr, int64_t t, double norm, double cli
 enum schedule_kind { SCHEDULE_COSINE, SCHEDULE_LINEAR, SCHEDULE_CONSTANT, SCHEDULE_WSD };
 struct schedule {
     int kind;
-    double lr, floor;          /* floor: as a share of lr */
+    double lr, floor;             /* floor: as a share of lr */
     int64_t warmup, steps, decay; /* decay: steps of WSD's last part */
 };
 /* Learning rate of step (from 0): lr*(step+1)/warmup while step < warmup; then from lr down to floor*lr at the last step. */

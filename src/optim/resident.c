@@ -5,9 +5,26 @@
 #define FIELD(name) offsetof(struct optim_opts, name)
 const struct opt optim_opt_list[] = {
     {.key = "optim.beta1", .type = OPT_FLOAT, .offset = FIELD(beta1), .def = "0.9", .lo = 0, .hi = 0.999999, .help = "decay of AdamW's first moment"},
-    {.key = "optim.beta2", .type = OPT_FLOAT, .offset = FIELD(beta2), .def = "0.95", .lo = 0, .hi = 0.999999, .help = "decay of AdamW's second moment"},
-    {.key = "optim.eps", .type = OPT_FLOAT, .offset = FIELD(eps), .def = "1e-8", .lo = 1e-30, .hi = 1, .help = "added to the root of AdamW's second moment"},
-    {.key = "optim.weight_decay", .type = OPT_FLOAT, .offset = FIELD(weight_decay), .def = "0.1", .lo = 0, .hi = 1,
+    {.key = "optim.beta2",
+     .type = OPT_FLOAT,
+     .offset = FIELD(beta2),
+     .def = "0.95",
+     .lo = 0,
+     .hi = 0.999999,
+     .help = "decay of AdamW's second moment"},
+    {.key = "optim.eps",
+     .type = OPT_FLOAT,
+     .offset = FIELD(eps),
+     .def = "1e-8",
+     .lo = 1e-30,
+     .hi = 1,
+     .help = "added to the root of AdamW's second moment"},
+    {.key = "optim.weight_decay",
+     .type = OPT_FLOAT,
+     .offset = FIELD(weight_decay),
+     .def = "0.1",
+     .lo = 0,
+     .hi = 1,
      .help = "decoupled weight decay; tensors of one dimension have none"},
     {.key = NULL},
 };
@@ -51,11 +68,12 @@ void optim_update(struct optim *o, double lr, int64_t t, double norm, double cli
     if (clip > 0 && clip / (norm + 1e-6) < 1.0) scale = (float)(clip / (norm + 1e-6));
     for (int64_t i = 0, next; i < p->count; i = next) { /* runs of tensors with the same decay, in forward order */
         const bool vector = p->list[i].ndim == 1;
-        for (next = i + 1; next < p->count && (p->list[next].ndim == 1) == vector; next++) {}
+        for (next = i + 1; next < p->count && (p->list[next].ndim == 1) == vector; next++) {
+        }
         const int64_t from = p->list[i].offset, to = next < p->count ? p->list[next].offset : p->elements;
         RUN(o->ex, adamw, adamw_args, .count = to - from, .p = o->master + from,
-            .w = o->store->act == DT_BF16 ? (uint16_t *)o->store->w + from : NULL, .m = o->m + from, .v = o->v + from,
-            .g = o->store->grad_acc + from, .lr = lr, .beta1 = o->opts.beta1, .beta2 = o->opts.beta2, .eps = o->opts.eps,
-            .decay = vector ? 0 : o->opts.weight_decay, .c1 = c1, .c2 = c2, .scale = scale);
+            .w = o->store->act == DT_BF16 ? (uint16_t *)o->store->w + from : NULL, .m = o->m + from, .v = o->v + from, .g = o->store->grad_acc + from,
+            .lr = lr, .beta1 = o->opts.beta1, .beta2 = o->opts.beta2, .eps = o->opts.eps, .decay = vector ? 0 : o->opts.weight_decay, .c1 = c1,
+            .c2 = c2, .scale = scale);
     }
 }

@@ -1,7 +1,11 @@
 #include "stash/stash.h"
 
 const struct opt stash_opt_list[] = {
-    {.key = "stash.strategy", .type = OPT_CHOICE, .offset = offsetof(struct stash_opts, strategy), .def = "recompute", .choices = "recompute|keep",
+    {.key = "stash.strategy",
+     .type = OPT_CHOICE,
+     .offset = offsetof(struct stash_opts, strategy),
+     .def = "recompute",
+     .choices = "recompute|keep",
      .help = "what backward needs again of each half-layer: computed again from its input (less memory), or kept (about a quarter less time)"},
     {.key = NULL},
 };

@@ -12,7 +12,9 @@
 #include "model/store.h"
 
 enum stash_strategy { STASH_RECOMPUTE, STASH_KEEP };
-struct stash_opts { int strategy; };
+struct stash_opts {
+    int strategy;
+};
 extern const struct opt stash_opt_list[];
 
 struct stash {

@@ -4,7 +4,10 @@
 
 #include <string.h>
 
-static const struct { const char *name; int bytes; } types[DT_COUNT] = {
+static const struct {
+    const char *name;
+    int bytes;
+} types[DT_COUNT] = {
     [DT_F32] = {"F32", 4}, [DT_BF16] = {"BF16", 2}, [DT_F16] = {"F16", 2}, [DT_F64] = {"F64", 8},
     [DT_I64] = {"I64", 8}, [DT_I32] = {"I32", 4},   [DT_U16] = {"U16", 2}, [DT_U8] = {"U8", 1},
 };

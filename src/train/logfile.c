@@ -66,13 +66,14 @@ err_t logfile_step(struct logfile *f, const struct run *r, const struct step_lin
         double worst;
         int64_t dead;
         balance(r, &worst, &dead);
-        (void)snprintf(experts, sizeof experts, ", \"aux_loss\": %.9g, \"expert_max_over_mean\": %.4f, \"dead_experts\": %lld", s->out.aux, worst, (long long)dead);
+        (void)snprintf(experts, sizeof experts, ", \"aux_loss\": %.9g, \"expert_max_over_mean\": %.4f, \"dead_experts\": %lld", s->out.aux, worst,
+                       (long long)dead);
     }
     const int n = snprintf(line, sizeof line,
                            "{\"step\": %lld, \"loss\": %.9g, \"total_loss\": %.9g, \"lr\": %.9g, \"grad_norm\": %.9g, \"tokens\": %lld, "
                            "\"tokens_per_s\": %.1f, \"seconds\": %.3f%s%s}\n",
-                           (long long)s->step, s->out.loss, s->out.total, s->lr, s->out.grad_norm, (long long)s->out.tokens, s->tokens_per_s, s->seconds,
-                           experts, valid);
+                           (long long)s->step, s->out.loss, s->out.total, s->lr, s->out.grad_norm, (long long)s->out.tokens, s->tokens_per_s,
+                           s->seconds, experts, valid);
     ENSURE(n > 0 && n < (int)sizeof line);
     return os_append(f->fd, f->path, line, n);
 }

@@ -5,10 +5,13 @@
 #include "base/os.h"
 #include "train/train.h"
 
-struct logfile { int fd; char path[OS_PATH_MAX]; };
+struct logfile {
+    int fd;
+    char path[OS_PATH_MAX];
+};
 
 struct step_line {
-    int64_t step;            /* from 1 */
+    int64_t step; /* from 1 */
     struct step_out out;
     double lr, tokens_per_s, seconds; /* of this step */
     bool validated;

@@ -19,7 +19,7 @@ struct loop {
     struct train_state state;
     struct schedule schedule;
     double aux_coef;
-    int64_t saved_step;      /* of the newest checkpoint, -1 none */
+    int64_t saved_step; /* of the newest checkpoint, -1 none */
     int64_t begun_ns, begun_step, shown_ns;
 };
 
@@ -27,16 +27,20 @@ static err_t check_job(const struct job *j) {
     const struct train_opts *t = j->train;
     if (!j->out) return FAIL(ERR_USAGE, "out is not given; write out=FOLDER, where the trained model goes");
     if (t->micro_batch && t->batch % t->micro_batch)
-        return FAIL(ERR_USAGE, "train.micro_batch=%lld does not divide train.batch=%lld; choose a divisor", (long long)t->micro_batch, (long long)t->batch);
+        return FAIL(ERR_USAGE, "train.micro_batch=%lld does not divide train.batch=%lld; choose a divisor", (long long)t->micro_batch,
+                    (long long)t->batch);
     if (t->steps && !j->data->train)
         return FAIL(ERR_USAGE, "data.train is not given; write data.train=FILE.tok (mop tokenize makes one from text), or train.steps=0");
     if (t->warmup > t->steps && t->steps)
-        return FAIL(ERR_USAGE, "train.warmup=%lld is more than train.steps=%lld; choose fewer steps of warm-up", (long long)t->warmup, (long long)t->steps);
+        return FAIL(ERR_USAGE, "train.warmup=%lld is more than train.steps=%lld; choose fewer steps of warm-up", (long long)t->warmup,
+                    (long long)t->steps);
     if (j->experts->balance_rate > 0 && t->aux_coef > 0)
-        return FAIL(ERR_USAGE, "experts.balance_rate=%g and train.aux_coef=%g are two ways to balance; choose one", j->experts->balance_rate, t->aux_coef);
+        return FAIL(ERR_USAGE, "experts.balance_rate=%g and train.aux_coef=%g are two ways to balance; choose one", j->experts->balance_rate,
+                    t->aux_coef);
     bool same = false;
     if (j->model->init) TRY(os_same_file(j->model->init, j->out, &same));
-    if (same) return FAIL(ERR_USAGE, "out=%s is the folder that model.init reads; choose another out, so that the model found stays as it is", j->out);
+    if (same)
+        return FAIL(ERR_USAGE, "out=%s is the folder that model.init reads; choose another out, so that the model found stays as it is", j->out);
     return OK;
 }
 
@@ -53,7 +57,9 @@ static err_t look_at_out(const struct job *j, int64_t *step, bool *model) {
     TRY(os_join(path, j->out, "config.json"));
     if (*step >= 0 || *model || os_exists(path))
         return FAIL(ERR_USAGE, "out=%s already holds %s; go on with train.resume=auto or choose another out", j->out,
-                    *model ? "a finished model" : *step >= 0 ? "a run with checkpoints" : "a model (config.json)");
+                    *model       ? "a finished model"
+                    : *step >= 0 ? "a run with checkpoints"
+                                 : "a model (config.json)");
     return OK;
 }
 
@@ -93,15 +99,21 @@ static err_t open_run(struct loop *p) {
     const struct job *j = p->job;
     const struct spec *s = &p->src.spec;
     if (j->data->seq > s->max_positions)
-        log_line(LOG_WARN, "data.seq=%lld is more than the model's max_position_embeddings=%lld", (long long)j->data->seq, (long long)s->max_positions);
-    const struct run_setup u = {.rows = j->train->micro_batch ? j->train->micro_batch : j->train->batch, .seq = j->data->seq, .positions = j->data->seq,
-                                .act = j->model->dtype == MODEL_BF16 ? DT_BF16 : DT_F32, .train = true, .keep = j->stash->strategy == STASH_KEEP,
-                                .threads = j->threads, .optim = j->optim};
+        log_line(LOG_WARN, "data.seq=%lld is more than the model's max_position_embeddings=%lld", (long long)j->data->seq,
+                 (long long)s->max_positions);
+    const struct run_setup u = {.rows = j->train->micro_batch ? j->train->micro_batch : j->train->batch,
+                                .seq = j->data->seq,
+                                .positions = j->data->seq,
+                                .act = j->model->dtype == MODEL_BF16 ? DT_BF16 : DT_F32,
+                                .train = true,
+                                .keep = j->stash->strategy == STASH_KEEP,
+                                .threads = j->threads,
+                                .optim = j->optim};
     TRY(run_open(&p->run, &p->src, &u));
     const struct arenas *m = &p->run.arenas;
-    log_line(LOG_RUN, "model: %.2fM parameters, %.2fM active a token, %d layers, %d experts, top %d; %s, %s kernels, %d threads", (double)spec_params(s) / 1e6,
-             (double)spec_active_params(s) / 1e6, s->layers, s->experts, s->top_k, j->model->dtype == MODEL_BF16 ? "bf16 with fp32 masters" : "fp32",
-             p->run.ex.kernels.isa, pool_threads(p->run.ex.pool));
+    log_line(LOG_RUN, "model: %.2fM parameters, %.2fM active a token, %d layers, %d experts, top %d; %s, %s kernels, %d threads",
+             (double)spec_params(s) / 1e6, (double)spec_active_params(s) / 1e6, s->layers, s->experts, s->top_k,
+             j->model->dtype == MODEL_BF16 ? "bf16 with fp32 masters" : "fp32", p->run.ex.kernels.isa, pool_threads(p->run.ex.pool));
     log_line(LOG_RUN, "memory: %.1f MiB for the run (weights, gradients, moments), %.1f MiB a step, %.1f MiB scratch", (double)m->run.cap / 1048576.0,
              (double)m->step.cap / 1048576.0, (double)m->scratch.cap / 1048576.0);
     ledger_print(&p->run.ledger, LOG_LAYER);
@@ -114,9 +126,9 @@ static void show(struct loop *p, const struct step_line *s, bool last) {
     p->shown_ns = now;
     const int64_t steps = p->job->train->steps, done = s->step - p->begun_step;
     const int64_t left = (int64_t)((double)(now - p->begun_ns) / 1e9 / (double)done * (double)(steps - s->step));
-    log_progress("step %lld/%lld  loss %.4f  lr %.2e  |g| %.3f  %.0f tokens/s  ETA %lld:%02lld:%02lld  %.2f GiB", (long long)s->step, (long long)steps,
-                 s->out.loss, s->lr, s->out.grad_norm, s->tokens_per_s, (long long)(left / 3600), (long long)(left / 60 % 60), (long long)(left % 60),
-                 (double)os_rss_bytes() / 1073741824.0);
+    log_progress("step %lld/%lld  loss %.4f  lr %.2e  |g| %.3f  %.0f tokens/s  ETA %lld:%02lld:%02lld  %.2f GiB", (long long)s->step,
+                 (long long)steps, s->out.loss, s->lr, s->out.grad_norm, s->tokens_per_s, (long long)(left / 3600), (long long)(left / 60 % 60),
+                 (long long)(left % 60), (double)os_rss_bytes() / 1073741824.0);
 }
 
 static err_t save_ckpt(struct loop *p) {
@@ -140,8 +152,15 @@ static err_t one_step(struct loop *p, bool *stopped) {
     const struct train_opts *t = p->job->train;
     const int64_t step = p->state.step, start = os_now_ns();
     struct step_line s = {.step = step + 1, .lr = schedule_lr(&p->schedule, step)};
-    const struct step_in in = {.loader = p->train, .step = step, .batch = t->batch, .lr = s.lr, .clip = t->clip, .aux_coef = p->aux_coef,
-                               .balance_rate = p->job->experts->balance_rate, .t = step + 1, .check_moved = step == 0 && s.lr > 0};
+    const struct step_in in = {.loader = p->train,
+                               .step = step,
+                               .batch = t->batch,
+                               .lr = s.lr,
+                               .clip = t->clip,
+                               .aux_coef = p->aux_coef,
+                               .balance_rate = p->job->experts->balance_rate,
+                               .t = step + 1,
+                               .check_moved = step == 0 && s.lr > 0};
     TRY(train_step(&p->run, &in, &s.out));
     s.seconds = (double)(os_now_ns() - start) / 1e9;
     s.tokens_per_s = (double)s.out.tokens / s.seconds;
@@ -158,10 +177,12 @@ static err_t one_step(struct loop *p, bool *stopped) {
 static err_t run_loop(struct loop *p) {
     const struct job *j = p->job;
     const struct train_opts *t = j->train;
-    p->schedule = (struct schedule){t->schedule, t->lr, t->lr_floor, t->warmup, t->steps, t->decay_steps ? t->decay_steps : i64_max(1, t->steps / 10)};
+    p->schedule =
+        (struct schedule){t->schedule, t->lr, t->lr_floor, t->warmup, t->steps, t->decay_steps ? t->decay_steps : i64_max(1, t->steps / 10)};
     p->aux_coef = j->experts->balance_rate > 0 ? 0 : t->aux_coef >= 0 ? t->aux_coef : p->src.spec.aux_coef;
     if (j->experts->balance_rate > 0)
-        log_line(LOG_WARN, "the balancing bias acts in this run and its checkpoints only: the Hugging Face folder has no place for it in this family");
+        log_line(LOG_WARN,
+                 "the balancing bias acts in this run and its checkpoints only: the Hugging Face folder has no place for it in this family");
     p->begun_ns = os_now_ns();
     p->begun_step = p->state.step;
     bool stopped = false;

@@ -28,8 +28,7 @@ static err_t read_config(const char *path, struct model_src *m) {
 
 static err_t open_folder(const struct model_opts *o, struct model_src *m) {
     char path[OS_PATH_MAX];
-    if (!os_is_dir(o->init))
-        return FAIL(ERR_USAGE, "model.init=%s is not a folder; give a Hugging Face folder, or model.init=random", o->init);
+    if (!os_is_dir(o->init)) return FAIL(ERR_USAGE, "model.init=%s is not a folder; give a Hugging Face folder, or model.init=random", o->init);
     TRY(os_join(path, o->init, "config.json"));
     TRY(read_config(path, m));
     m->dir = o->init;
@@ -60,7 +59,8 @@ err_t model_src_open(const struct model_opts *o, int64_t vocab, uint64_t seed, s
     struct model_src m = {.seed = seed};
     err_t err = OK;
     if (!o->init)
-        return FAIL(ERR_USAGE, "model.init is not given; write model.init=FOLDER (a Hugging Face folder) or model.init=random with model.config=FILE");
+        return FAIL(ERR_USAGE,
+                    "model.init is not given; write model.init=FOLDER (a Hugging Face folder) or model.init=random with model.config=FILE");
     if (strcmp(o->init, "random") == 0) TRY_OR(open_random(o, vocab, &m), bad);
     else TRY_OR(open_folder(o, &m), bad);
     m.file_dtype = malloc(sizeof *m.file_dtype * (size_t)m.params.count);

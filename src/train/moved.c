@@ -12,7 +12,12 @@ struct moved {
     uint8_t *must;  /* 1: some element's update is at least one unit in the last place */
 };
 
-struct look { struct run *r; struct moved *m; double lr; float scale; };
+struct look {
+    struct run *r;
+    struct moved *m;
+    double lr;
+    float scale;
+};
 
 /* First step: both moments are those of this gradient alone, so the update is lr * g / (|g| + eps), plus the decay. */
 static void look_at(void *arg, int64_t i, int worker) {

@@ -25,7 +25,8 @@ static err_t read_ids(struct golden *g, int64_t vocab) {
     err_t err = wide && g->ids ? st_read(g->file, t, 0, t->count, wide) : FAIL(ERR_NOMEM, "out of memory for %lld input_ids", (long long)t->count);
     for (int64_t i = 0; err == OK && i < t->count; i++) {
         if (wide[i] < 0 || wide[i] >= vocab)
-            err = FAIL(ERR_FORMAT, "golden.safetensors: input_ids has %lld at %lld, the model's ids go to %lld", (long long)wide[i], (long long)i, (long long)vocab - 1);
+            err = FAIL(ERR_FORMAT, "golden.safetensors: input_ids has %lld at %lld, the model's ids go to %lld", (long long)wide[i], (long long)i,
+                       (long long)vocab - 1);
         else g->ids[i] = (int32_t)wide[i];
     }
     free(wide);
@@ -108,7 +109,8 @@ static err_t all_steps(const struct golden *g, struct run *r, uint16_t *routing,
 }
 
 /* One run over all steps in one dtype. */
-static err_t one_pass(const struct golden *g, const struct model_src *src, const struct run_setup *u, uint16_t **routing, bool record, struct numbers *n) {
+static err_t one_pass(const struct golden *g, const struct model_src *src, const struct run_setup *u, uint16_t **routing, bool record,
+                      struct numbers *n) {
     struct run r;
     TRY(run_open(&r, src, u));
     err_t err = OK;
@@ -122,7 +124,8 @@ static err_t one_pass(const struct golden *g, const struct model_src *src, const
     return err;
 }
 
-err_t numbers_measure(const struct golden *g, const struct model_src *src, int dtype, bool keep, int64_t threads, const char *isa, struct numbers *out) {
+err_t numbers_measure(const struct golden *g, const struct model_src *src, int dtype, bool keep, int64_t threads, const char *isa,
+                      struct numbers *out) {
     struct numbers n = {.rows = g->rows, .seq = g->seq, .vocab = src->spec.vocab, .steps = g->steps, .elements = src->params.elements, .ids = g->ids};
     n.logits = malloc(sizeof(float) * (size_t)(n.rows * n.seq * n.vocab));
     n.losses = malloc(sizeof(float) * (size_t)n.steps);
@@ -130,8 +133,15 @@ err_t numbers_measure(const struct golden *g, const struct model_src *src, int d
     n.after = malloc(sizeof(float) * (size_t)n.elements);
     uint16_t *routing = NULL;
     err_t err = n.logits && n.losses && n.grad && n.after ? OK : FAIL(ERR_NOMEM, "out of memory for the numbers to compare");
-    struct run_setup u = {.rows = g->rows, .seq = g->seq, .positions = g->seq, .act = DT_F32, .train = true, .keep = keep, .threads = threads,
-                          .optim = &g->optim, .isa = isa};
+    struct run_setup u = {.rows = g->rows,
+                          .seq = g->seq,
+                          .positions = g->seq,
+                          .act = DT_F32,
+                          .train = true,
+                          .keep = keep,
+                          .threads = threads,
+                          .optim = &g->optim,
+                          .isa = isa};
     if (err == OK && dtype == MODEL_BF16) {
         err = one_pass(g, src, &u, &routing, true, NULL);
         u.act = DT_BF16;

@@ -11,8 +11,8 @@ struct numbers {
     int32_t *ids;                              /* (rows, seq) */
     float *logits;                             /* (rows*seq, vocab) */
     float loss, aux_loss, total_loss, grad_norm;
-    float *losses;                             /* (steps) total loss before each step */
-    float *grad, *after;                       /* (elements) in flat order */
+    float *losses;       /* (steps) total loss before each step */
+    float *grad, *after; /* (elements) in flat order */
 };
 
 struct golden {
@@ -27,7 +27,8 @@ MUST err_t golden_open(const char *dir, const struct model_src *src, struct gold
 void golden_close(struct golden *g);
 
 /* Our numbers in `dtype` (enum model_dtype). */
-MUST err_t numbers_measure(const struct golden *g, const struct model_src *src, int dtype, bool keep, int64_t threads, const char *isa, struct numbers *out);
+MUST err_t numbers_measure(const struct golden *g, const struct model_src *src, int dtype, bool keep, int64_t threads, const char *isa,
+                           struct numbers *out);
 void numbers_free(struct numbers *n);
 
 /* Print every tensor's error beside its bound to standard output; *excess counts those over it. */

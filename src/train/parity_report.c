@@ -6,11 +6,21 @@
 #include <string.h>
 
 /* A quantity of the golden file and our side of it. */
-struct quantity { char name[CKPT_NAME_MAX]; enum { RELATIVE, ABSOLUTE } kind; const float *ours; int64_t count; double bound; int ndim; int64_t shape[3]; };
+struct quantity {
+    char name[CKPT_NAME_MAX];
+    enum { RELATIVE, ABSOLUTE } kind;
+    const float *ours;
+    int64_t count;
+    double bound;
+    int ndim;
+    int64_t shape[3];
+};
 
 /* Bounds in fp32 are those of docs/formats/golden.md. bf16: docs/math/bf16_bounds.md derives them from the number of
  * roundings on the way; u is the unit roundoff of bf16. */
-struct bounds { double logits, scalar, grad, losses, after; };
+struct bounds {
+    double logits, scalar, grad, losses, after;
+};
 
 static struct bounds bounds_of(const struct spec *s, int dtype, double lr, int64_t steps) {
     if (dtype == MODEL_FP32) return (struct bounds){3e-6, 2e-6, 1.5e-5, 1e-5, 3e-5};
@@ -21,7 +31,8 @@ static struct bounds bounds_of(const struct spec *s, int dtype, double lr, int64
 
 typedef err_t (*visit)(void *ctx, const struct quantity *q);
 
-static err_t visit_one(visit f, void *ctx, const char *name, int kind, const float *ours, int64_t count, double bound, int ndim, const int64_t *shape) {
+static err_t visit_one(visit f, void *ctx, const char *name, int kind, const float *ours, int64_t count, double bound, int ndim,
+                       const int64_t *shape) {
     struct quantity q = {.kind = kind, .ours = ours, .count = count, .bound = bound, .ndim = ndim};
     (void)snprintf(q.name, sizeof q.name, "%s", name);
     memcpy(q.shape, shape, sizeof *shape * (size_t)ndim);
@@ -48,7 +59,10 @@ static err_t visit_all(const struct golden *g, const struct model_src *src, cons
     return OK;
 }
 
-struct report { const struct st_reader *file; int64_t excess, compared; };
+struct report {
+    const struct st_reader *file;
+    int64_t excess, compared;
+};
 
 static err_t compare_one(void *ctx, const struct quantity *q) {
     struct report *r = ctx;
@@ -87,7 +101,12 @@ err_t numbers_compare(const struct golden *g, const struct model_src *src, const
 
 /* ---- dump ---- */
 
-struct dump { struct st_out *list; const float **data; const int32_t *ids; int64_t count; };
+struct dump {
+    struct st_out *list;
+    const float **data;
+    const int32_t *ids;
+    int64_t count;
+};
 
 static err_t list_one(void *ctx, const struct quantity *q) {
     struct dump *d = ctx;

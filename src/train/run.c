@@ -106,8 +106,8 @@ static err_t open_inner(struct run *r, const struct run_setup *u) {
 
 err_t run_open(struct run *r, const struct model_src *src, const struct run_setup *u) {
     *r = (struct run){.src = src};
-    r->shape = (struct shape){.spec = &src->spec, .act = u->act, .rows = u->rows, .seq = u->seq, .tokens = u->rows * u->seq, .backward = u->train,
-                              .keep = u->keep};
+    r->shape = (struct shape){
+        .spec = &src->spec, .act = u->act, .rows = u->rows, .seq = u->seq, .tokens = u->rows * u->seq, .backward = u->train, .keep = u->keep};
     err_t err = open_inner(r, u);
     if (err != OK) run_close(r);
     return err;

@@ -18,8 +18,8 @@ static err_t read_found(void *ctx, enum ckpt_part part, const struct param *p, i
 }
 
 static struct ckpt_run describe(const struct model_src *src, const struct job *job) {
-    return (struct ckpt_run){.params = &src->params, .file_dtype = src->file_dtype, .config_json = src->config_json, .copy_from = src->dir,
-                             .tokenizer = job->tokenizer};
+    return (struct ckpt_run){
+        .params = &src->params, .file_dtype = src->file_dtype, .config_json = src->config_json, .copy_from = src->dir, .tokenizer = job->tokenizer};
 }
 
 err_t state_save_found(const struct model_src *src, const struct job *job) {
@@ -38,8 +38,10 @@ err_t state_save(struct run *r, const struct job *job, const struct train_state 
     if (final) return ckpt_save_model(job->out, &run);
     const int64_t bias = (int64_t)r->experts.layers * r->shape.spec->experts;
     const struct st_out list[STATE_TENSORS] = {
-        {.name = "step", .dtype = DT_I64, .ndim = 1, .shape = {1}},  {.name = "seed", .dtype = DT_I64, .ndim = 1, .shape = {1}},
-        {.name = "data", .dtype = DT_I64, .ndim = 1, .shape = {1}},  {.name = "batch", .dtype = DT_I64, .ndim = 1, .shape = {1}},
+        {.name = "step", .dtype = DT_I64, .ndim = 1, .shape = {1}},
+        {.name = "seed", .dtype = DT_I64, .ndim = 1, .shape = {1}},
+        {.name = "data", .dtype = DT_I64, .ndim = 1, .shape = {1}},
+        {.name = "batch", .dtype = DT_I64, .ndim = 1, .shape = {1}},
         {.name = "balance_bias", .dtype = DT_F32, .ndim = 1, .shape = {bias}},
     };
     const void *const data[STATE_TENSORS] = {&s->step, &s->seed, &s->data, &s->batch, r->experts.bias};
@@ -85,7 +87,10 @@ err_t state_load(struct run *r, const struct job *job, int64_t step, struct trai
     TRY_OR(read_i64(in.run, "seed", (int64_t *)&s->seed), done);
     TRY_OR(read_i64(in.run, "data", (int64_t *)&s->data), done);
     TRY_OR(read_i64(in.run, "batch", &s->batch), done);
-    const char *what = s->seed != now.seed ? "train.seed" : s->batch != now.batch ? "train.batch" : s->data != now.data ? "the data or its packing (data.*)" : NULL;
+    const char *what = s->seed != now.seed     ? "train.seed"
+                       : s->batch != now.batch ? "train.batch"
+                       : s->data != now.data   ? "the data or its packing (data.*)"
+                                               : NULL;
     if (what) {
         err = FAIL(ERR_USAGE, "%s differs from that of the run in %s, so its data order cannot go on; use the same, or another out=", what, job->out);
         goto done;

@@ -43,8 +43,8 @@ struct job {
     const struct ckpt_opts *ckpt;
     const char *out, *tokenizer;
     int64_t threads;
-    const char *config_text;  /* the run's options as text, kept in checkpoints for people */
-    const atomic_int *stop;   /* set from outside: finish the step, save, return ERR_STOPPED; may be NULL */
+    const char *config_text; /* the run's options as text, kept in checkpoints for people */
+    const atomic_int *stop;  /* set from outside: finish the step, save, return ERR_STOPPED; may be NULL */
 };
 
 /* ---- the model as found ---- */
@@ -52,11 +52,11 @@ struct job {
 struct model_src {
     struct spec spec;
     struct params params;
-    char *config_json;         /* text to be written back */
-    struct st_reader *reader;  /* NULL: initialise at random */
-    enum dtype *file_dtype;    /* [params.count] of the tensors in files */
-    const char *dir;           /* Hugging Face folder, or NULL; borrowed */
-    uint64_t seed;             /* of the random initialisation */
+    char *config_json;        /* text to be written back */
+    struct st_reader *reader; /* NULL: initialise at random */
+    enum dtype *file_dtype;   /* [params.count] of the tensors in files */
+    const char *dir;          /* Hugging Face folder, or NULL; borrowed */
+    uint64_t seed;            /* of the random initialisation */
 };
 /* vocab: used where init=random's keys leave it open (0: then an error). New: model_src_close. */
 MUST err_t model_src_open(const struct model_opts *o, int64_t vocab, uint64_t seed, struct model_src *out);
@@ -67,13 +67,13 @@ MUST err_t model_src_read(const struct model_src *m, const struct param *p, int6
 /* ---- a rank at work ---- */
 
 struct run_setup {
-    int64_t rows, seq;         /* of a micro-batch */
-    int64_t positions;         /* how many positions have a cos and sin; at least seq */
+    int64_t rows, seq; /* of a micro-batch */
+    int64_t positions; /* how many positions have a cos and sin; at least seq */
     enum dtype act;
-    bool train, keep;          /* with gradients and moments; intermediates kept */
+    bool train, keep; /* with gradients and moments; intermediates kept */
     int64_t threads;
     const struct optim_opts *optim; /* train only */
-    const char *isa;           /* "reference", or one of kernels_cpu's; NULL: the best */
+    const char *isa;                /* "reference", or one of kernels_cpu's; NULL: the best */
 };
 
 struct run {
@@ -91,10 +91,10 @@ struct run {
     struct vocab vocab;
     struct stash stash;
     struct optim optim;
-    struct batch host, batch;  /* as loaded; on the device, doc_start absolute and -1 for padding */
-    int32_t *start;            /* (T) as doc_start, padding at itself: what attention reads */
-    void *dx, *dh;             /* (T, H) act, training */
-    int *slot;                 /* [layers] which layer of its kind (MoE or not) a layer is */
+    struct batch host, batch; /* as loaded; on the device, doc_start absolute and -1 for padding */
+    int32_t *start;           /* (T) as doc_start, padding at itself: what attention reads */
+    void *dx, *dh;            /* (T, H) act, training */
+    int *slot;                /* [layers] which layer of its kind (MoE or not) a layer is */
 };
 
 /* Formula, dry run and reserve agree, or it is an error. Weights are those of src. New: run_close. */
@@ -107,7 +107,10 @@ MUST err_t run_upload(struct run *r);
 
 /* ---- one step ---- */
 
-struct micro_out { double loss_sum, aux; int64_t targets, tokens; };
+struct micro_out {
+    double loss_sum, aux;
+    int64_t targets, tokens;
+};
 
 /* Embedding, blocks, final norm: r->dense.last.h holds what the head reads. Local. */
 MUST err_t step_forward(struct run *r);
@@ -118,8 +121,17 @@ MUST err_t half_backward(struct run *r, int j);
 /* Forward and backward of the batch in hand. loss_scale: 1 / targets of the step. aux_scale: coefficient / micro-batches. */
 MUST err_t step_micro(struct run *r, float loss_scale, double aux_scale, struct micro_out *out);
 
-struct step_out { double loss, aux, total, grad_norm; int64_t tokens, targets; };
-struct step_in { const struct loader *loader; int64_t step, batch; double lr, clip, aux_coef, balance_rate; int64_t t; bool check_moved; };
+struct step_out {
+    double loss, aux, total, grad_norm;
+    int64_t tokens, targets;
+};
+struct step_in {
+    const struct loader *loader;
+    int64_t step, batch;
+    double lr, clip, aux_coef, balance_rate;
+    int64_t t;
+    bool check_moved;
+};
 /* One optimizer step over all its micro-batches. */
 MUST err_t train_step(struct run *r, const struct step_in *in, struct step_out *out);
 
@@ -152,7 +164,11 @@ struct generate_in {
 MUST err_t generate(struct run *r, const struct generate_in *in, int64_t *made);
 
 /* Run state and values as the ckpt room wants them (state.c). */
-struct train_state { int64_t step; uint64_t seed, data; int64_t batch; };
+struct train_state {
+    int64_t step;
+    uint64_t seed, data;
+    int64_t batch;
+};
 MUST err_t state_save(struct run *r, const struct job *job, const struct train_state *s, bool final);
 /* The model as found, as a Hugging Face folder at job->out: nothing is held but a buffer. */
 MUST err_t state_save_found(const struct model_src *src, const struct job *job);

@@ -53,8 +53,14 @@ static err_t fold_rows(struct vocab *v, const void *h, const int32_t *targets, i
         v->m[i] = -INFINITY;
         v->z[i] = v->yt[i] = 0;
     }
-    *f = (struct fold_args){.rows = n, .cols = v->shape.spec->vocab, .ld = v->shape.spec->vocab, .y = v->strip, .targets = targets + r,
-                            .m = v->m, .z = v->z, .yt = v->yt};
+    *f = (struct fold_args){.rows = n,
+                            .cols = v->shape.spec->vocab,
+                            .ld = v->shape.spec->vocab,
+                            .y = v->strip,
+                            .targets = targets + r,
+                            .m = v->m,
+                            .z = v->z,
+                            .yt = v->yt};
     v->ex->kernels.fold_forward(v->ex->pool, f);
     return OK;
 }

@@ -10,7 +10,10 @@ static const struct optim_opts adamw = {0.9, 0.95, 1e-6, 0.1};
 enum { STEPS = 3, MICROS = 2 };
 static const double LR = 3e-3;
 
-struct result { float *grad, *after; double loss[STEPS], aux, norm; };
+struct result {
+    float *grad, *after;
+    double loss[STEPS], aux, norm;
+};
 
 /* STEPS optimizer steps of MICROS micro-batches; the first step's gradient before the update. */
 static void ours(const struct model_src *src, const struct run_setup *u, struct result *out) {
@@ -64,7 +67,8 @@ static void oracle(const struct model_src *src, const struct run_setup *u, struc
         for (int i = 0; i < MICROS; i++) {
             struct ref_out o = {0};
             tiny_batch(u, src->spec.vocab, (uint64_t)(s * MICROS + i), &b);
-            const struct ref_batch rb = {.rows = u->rows, .seq = u->seq, .ids = b.ids, .targets = b.targets, .positions = b.positions, .doc_start = b.doc_start};
+            const struct ref_batch rb = {
+                .rows = u->rows, .seq = u->seq, .ids = b.ids, .targets = b.targets, .positions = b.positions, .doc_start = b.doc_start};
             NEED(ref_forward_backward(&src->spec, p, out->after, &rb, 1.0 / (double)targets, src->spec.aux_coef / MICROS, g, &o));
             out->loss[s] += o.loss_sum / (double)targets;
             if (s == 0 && i == 0) out->aux = o.aux;
@@ -83,7 +87,9 @@ static void oracle(const struct model_src *src, const struct run_setup *u, struc
     free(mem);
 }
 
-static struct result new_result(const struct params *p) { return (struct result){.grad = calloc((size_t)p->elements, 4), .after = calloc((size_t)p->elements, 4)}; }
+static struct result new_result(const struct params *p) {
+    return (struct result){.grad = calloc((size_t)p->elements, 4), .after = calloc((size_t)p->elements, 4)};
+}
 static void free_result(struct result *r) {
     free(r->grad);
     free(r->after);
@@ -97,12 +103,14 @@ static void against_oracle(int which, const char *isa) {
     struct result a = new_result(&src.params), b = new_result(&src.params);
     ours(&src, &u, &a);
     oracle(&src, &u, &b);
-    for (int s = 0; s < STEPS; s++) CASE(fabs(a.loss[s] - b.loss[s]) < LOGITS * b.loss[s], "%s %s: loss of step %d is %.9g, ref has %.9g", name, isa, s, a.loss[s], b.loss[s]);
+    for (int s = 0; s < STEPS; s++)
+        CASE(fabs(a.loss[s] - b.loss[s]) < LOGITS * b.loss[s], "%s %s: loss of step %d is %.9g, ref has %.9g", name, isa, s, a.loss[s], b.loss[s]);
     CASE(fabs(a.aux - b.aux) <= LOGITS * b.aux, "%s %s: aux is %.9g, ref has %.9g", name, isa, a.aux, b.aux);
     CASE(fabs(a.norm - b.norm) < LOGITS * b.norm, "%s %s: norm is %.9g, ref has %.9g", name, isa, a.norm, b.norm);
     for (int64_t i = 0; i < src.params.count; i++) {
         const struct param *p = &src.params.list[i];
-        const double ge = tiny_error(a.grad + p->offset, b.grad + p->offset, p->count), we = tiny_error(a.after + p->offset, b.after + p->offset, p->count);
+        const double ge = tiny_error(a.grad + p->offset, b.grad + p->offset, p->count),
+                     we = tiny_error(a.after + p->offset, b.after + p->offset, p->count);
         CASE(ge < GRAD, "%s %s: gradient of %s is off by %.2e", name, isa, p->name, ge);
         CASE(we < WEIGHT, "%s %s: %s after %d steps is off by %.2e", name, isa, p->name, STEPS, we);
     }
@@ -124,9 +132,12 @@ static void same_bits(int which, enum dtype act) {
             u.keep = keep;
             ours(&src, &u, &b);
             const size_t bytes = 4 * (size_t)src.params.elements;
-            CASE(memcmp(a.grad, b.grad, bytes) == 0, "%s %s: gradients change with %d threads, keep %d", tiny_configs[which].name, dtype_name(act), threads, keep);
-            CASE(memcmp(a.after, b.after, bytes) == 0, "%s %s: weights change with %d threads, keep %d", tiny_configs[which].name, dtype_name(act), threads, keep);
-            CASE(memcmp(a.loss, b.loss, sizeof a.loss) == 0, "%s %s: losses change with %d threads, keep %d", tiny_configs[which].name, dtype_name(act), threads, keep);
+            CASE(memcmp(a.grad, b.grad, bytes) == 0, "%s %s: gradients change with %d threads, keep %d", tiny_configs[which].name, dtype_name(act),
+                 threads, keep);
+            CASE(memcmp(a.after, b.after, bytes) == 0, "%s %s: weights change with %d threads, keep %d", tiny_configs[which].name, dtype_name(act),
+                 threads, keep);
+            CASE(memcmp(a.loss, b.loss, sizeof a.loss) == 0, "%s %s: losses change with %d threads, keep %d", tiny_configs[which].name,
+                 dtype_name(act), threads, keep);
         }
     free_result(&a);
     free_result(&b);

@@ -7,23 +7,31 @@
 #include "model/family.h"
 #include "test.h"
 
-#include <math.h>
 #include "train/train.h"
+#include <math.h>
 
-static const struct { const char *name, *json; } tiny_configs[] = {
-    {"olmoe", "{\"model_type\":\"olmoe\",\"vocab_size\":61,\"hidden_size\":24,\"intermediate_size\":20,\"num_hidden_layers\":2,\"num_attention_heads\":3,"
-              "\"num_key_value_heads\":3,\"num_experts\":5,\"num_experts_per_tok\":3,\"norm_topk_prob\":false,\"clip_qkv\":0.9,\"pad_token_id\":1,"
-              "\"max_position_embeddings\":64,\"rope_theta\":10000.0,\"router_aux_loss_coef\":0.01}"},
-    {"qwen3", "{\"model_type\":\"qwen3_moe\",\"vocab_size\":67,\"hidden_size\":32,\"intermediate_size\":36,\"moe_intermediate_size\":24,\"num_hidden_layers\":3,"
-              "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":10,\"num_experts\":6,\"num_experts_per_tok\":2,\"norm_topk_prob\":true,"
-              "\"mlp_only_layers\":[1],\"attention_bias\":true,\"tie_word_embeddings\":true,\"max_position_embeddings\":64,\"rope_theta\":10000.0,"
-              "\"router_aux_loss_coef\":0.02}"},
-    {"mixtral", "{\"model_type\":\"mixtral\",\"vocab_size\":53,\"hidden_size\":40,\"intermediate_size\":28,\"num_hidden_layers\":2,\"num_attention_heads\":4,"
-                "\"num_key_value_heads\":1,\"head_dim\":8,\"num_local_experts\":4,\"num_experts_per_tok\":2,\"sliding_window\":null,"
-                "\"max_position_embeddings\":64,\"rope_theta\":1000000.0,\"router_aux_loss_coef\":0.02}"},
-    {"one expert", "{\"model_type\":\"qwen3_moe\",\"vocab_size\":31,\"hidden_size\":16,\"intermediate_size\":16,\"moe_intermediate_size\":8,\"num_hidden_layers\":1,"
-                   "\"num_attention_heads\":2,\"num_key_value_heads\":2,\"head_dim\":8,\"num_experts\":1,\"num_experts_per_tok\":1,\"norm_topk_prob\":true,"
-                   "\"max_position_embeddings\":64,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2.0},\"rope_theta\":10000.0,\"router_aux_loss_coef\":0.0}"},
+static const struct {
+    const char *name, *json;
+} tiny_configs[] = {
+    {"olmoe",
+     "{\"model_type\":\"olmoe\",\"vocab_size\":61,\"hidden_size\":24,\"intermediate_size\":20,\"num_hidden_layers\":2,\"num_attention_heads\":3,"
+     "\"num_key_value_heads\":3,\"num_experts\":5,\"num_experts_per_tok\":3,\"norm_topk_prob\":false,\"clip_qkv\":0.9,\"pad_token_id\":1,"
+     "\"max_position_embeddings\":64,\"rope_theta\":10000.0,\"router_aux_loss_coef\":0.01}"},
+    {"qwen3",
+     "{\"model_type\":\"qwen3_moe\",\"vocab_size\":67,\"hidden_size\":32,\"intermediate_size\":36,\"moe_intermediate_size\":24,\"num_hidden_layers\":"
+     "3,"
+     "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":10,\"num_experts\":6,\"num_experts_per_tok\":2,\"norm_topk_prob\":true,"
+     "\"mlp_only_layers\":[1],\"attention_bias\":true,\"tie_word_embeddings\":true,\"max_position_embeddings\":64,\"rope_theta\":10000.0,"
+     "\"router_aux_loss_coef\":0.02}"},
+    {"mixtral",
+     "{\"model_type\":\"mixtral\",\"vocab_size\":53,\"hidden_size\":40,\"intermediate_size\":28,\"num_hidden_layers\":2,\"num_attention_heads\":4,"
+     "\"num_key_value_heads\":1,\"head_dim\":8,\"num_local_experts\":4,\"num_experts_per_tok\":2,\"sliding_window\":null,"
+     "\"max_position_embeddings\":64,\"rope_theta\":1000000.0,\"router_aux_loss_coef\":0.02}"},
+    {"one expert",
+     "{\"model_type\":\"qwen3_moe\",\"vocab_size\":31,\"hidden_size\":16,\"intermediate_size\":16,\"moe_intermediate_size\":8,\"num_hidden_layers\":"
+     "1,"
+     "\"num_attention_heads\":2,\"num_key_value_heads\":2,\"head_dim\":8,\"num_experts\":1,\"num_experts_per_tok\":1,\"norm_topk_prob\":true,"
+     "\"max_position_embeddings\":64,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2.0},\"rope_theta\":10000.0,\"router_aux_loss_coef\":0.0}"},
 };
 enum { TINY_CONFIGS = sizeof tiny_configs / sizeof tiny_configs[0] };
 
@@ -39,7 +47,8 @@ static inline void tiny_weights(const struct params *p, float *w) {
         const struct param *t = &p->list[i];
         const bool norm = strstr(t->name, "norm") != NULL;
         const double scale = t->ndim == 1 ? 0.3 : t->kind == PARAM_ROUTER ? 0.5 : 0.15;
-        for (int64_t e = 0; e < t->count; e++) w[t->offset + e] = (float)((norm ? 1.0 : 0.0) + scale * rng_normal(3, rng_stream(t->name), (uint64_t)e));
+        for (int64_t e = 0; e < t->count; e++)
+            w[t->offset + e] = (float)((norm ? 1.0 : 0.0) + scale * rng_normal(3, rng_stream(t->name), (uint64_t)e));
     }
 }
 

@@ -13,13 +13,16 @@ static void formula(int which, struct run_setup u) {
     int64_t per_life[LIFE_COUNT] = {0};
     for (int i = 0; i < r.ledger.lines; i++) {
         const struct ledger_line *l = &r.ledger.line[i];
-        CASE(l->predicted_bytes == l->held_bytes, "%s, %lld rows, act %s, keep %d: %s %s (life %d): predicted %lld, held %lld", tiny_configs[which].name,
-             (long long)u.rows, dtype_name(u.act), u.keep, l->room, l->what, (int)l->life, (long long)l->predicted_bytes, (long long)l->held_bytes);
+        CASE(l->predicted_bytes == l->held_bytes, "%s, %lld rows, act %s, keep %d: %s %s (life %d): predicted %lld, held %lld",
+             tiny_configs[which].name, (long long)u.rows, dtype_name(u.act), u.keep, l->room, l->what, (int)l->life, (long long)l->predicted_bytes,
+             (long long)l->held_bytes);
         per_life[l->life] += l->held_bytes;
     }
     CASE(per_life[LIFE_RUN] == r.arenas.run.high, "run arena: lines %lld, high %lld", (long long)per_life[LIFE_RUN], (long long)r.arenas.run.high);
-    CASE(per_life[LIFE_STEP] == r.arenas.step.high, "step arena: lines %lld, high %lld", (long long)per_life[LIFE_STEP], (long long)r.arenas.step.high);
-    CASE(per_life[LIFE_SCRATCH] >= r.arenas.scratch.high, "rooms share scratch: lines %lld, high %lld", (long long)per_life[LIFE_SCRATCH], (long long)r.arenas.scratch.high);
+    CASE(per_life[LIFE_STEP] == r.arenas.step.high, "step arena: lines %lld, high %lld", (long long)per_life[LIFE_STEP],
+         (long long)r.arenas.step.high);
+    CASE(per_life[LIFE_SCRATCH] >= r.arenas.scratch.high, "rooms share scratch: lines %lld, high %lld", (long long)per_life[LIFE_SCRATCH],
+         (long long)r.arenas.scratch.high);
     run_close(&r);
     model_src_close(&src);
 }
@@ -46,7 +49,9 @@ static void no_allocation(int which, enum dtype act) {
         NEED(optim_norm(&r.optim, &norm));
         optim_update(&r.optim, 1e-3, s + 1, norm, 1);
         if (s == 0) after_first = heap();
-        else CASE(heap() == after_first, "%s: step %d holds %lld bytes of heap more", tiny_configs[which].name, s + 1, (long long)(heap() - after_first));
+        else
+            CASE(heap() == after_first, "%s: step %d holds %lld bytes of heap more", tiny_configs[which].name, s + 1,
+                 (long long)(heap() - after_first));
     }
     run_close(&r);
     model_src_close(&src);
@@ -55,8 +60,14 @@ static void no_allocation(int which, enum dtype act) {
 int main(void) {
     for (int i = 0; i < TINY_CONFIGS; i++) {
         for (int k = 0; k < 8; k++)
-            formula(i, (struct run_setup){.rows = 1 + k % 3, .seq = 7 + 5 * k, .positions = 7 + 5 * k, .act = k % 2 ? DT_BF16 : DT_F32, .train = k < 6, .keep = k % 4 < 2,
-                                          .threads = 1, .optim = &adamw});
+            formula(i, (struct run_setup){.rows = 1 + k % 3,
+                                          .seq = 7 + 5 * k,
+                                          .positions = 7 + 5 * k,
+                                          .act = k % 2 ? DT_BF16 : DT_F32,
+                                          .train = k < 6,
+                                          .keep = k % 4 < 2,
+                                          .threads = 1,
+                                          .optim = &adamw});
         no_allocation(i, DT_F32);
         no_allocation(i, DT_BF16);
     }
