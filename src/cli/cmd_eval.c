@@ -26,7 +26,7 @@ err_t cmd_eval(int argc, char **argv) {
         err = FAIL(ERR_USAGE, "data.valid is not given; write data.valid=FILE.tok with the tokens to measure");
         goto done;
     }
-    TRY_OR(model_src_open(&o.model, 0, 0, &src), done);
+    TRY_OR(model_src_open(&o.model, NULL, 0, &src), done);
     TRY_OR(loader_open(&o.data, DATA_VALID, src.spec.vocab, 0, &l), done);
     TRY_OR(evaluate(&o, &src, &run, l), done);
 done:

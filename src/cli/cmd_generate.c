@@ -137,7 +137,7 @@ err_t cmd_generate(int argc, char **argv) {
     const struct opt_table own = {"generate", generate_opt_list, &g};
     TRY(cli_load(argc, argv, &own, &o, &set));
     err_t err = OK;
-    TRY_OR(model_src_open(&o.model, 0, 0, &src), done);
+    TRY_OR(model_src_open(&o.model, NULL, 0, &src), done);
     TRY_OR(find_tokenizer(&o, &t), done);
     TRY_OR(make(&o, &g, &src, t, &run, &ids), done);
 done:

@@ -19,7 +19,7 @@ static const struct opt parity_opt_list[] = {
 };
 
 static err_t compare(const struct options *o, const struct parity_opts *own, struct model_src *src, struct golden *g, struct numbers *n) {
-    TRY(model_src_open(&o->model, 0, 0, src));
+    TRY(model_src_open(&o->model, NULL, 0, src));
     TRY(golden_open(o->model.init, src, g));
     TRY(numbers_measure(g, src, o->model.dtype, o->stash.strategy == STASH_KEEP, o->cli.threads, own->isa, n));
     if (own->dump) TRY(numbers_dump(g, src, n, own->dump));

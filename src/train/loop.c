@@ -64,20 +64,20 @@ static err_t look_at_out(const struct job *j, int64_t *step, bool *model) {
 }
 
 /* The vocabulary of a model that starts from keys: the tokenizer's, else that of the token files. */
-static err_t vocab_hint(const struct job *j, int64_t *vocab) {
-    *vocab = 0;
+static err_t find_hint(const struct job *j, struct vocab_hint *hint) {
+    *hint = (struct vocab_hint){0, -1};
     if (!j->model->init || strcmp(j->model->init, "random") != 0 || j->model->config || j->model->vocab) return OK;
     if (j->tokenizer) {
         struct tokenizer *t;
         TRY(tokenizer_open(j->tokenizer, &t));
-        *vocab = tokenizer_vocab(t);
+        *hint = (struct vocab_hint){tokenizer_vocab(t), tokenizer_eos(t)};
         tokenizer_close(t);
     } else if (j->data->train) {
         char first[OS_PATH_MAX];
         (void)snprintf(first, sizeof first, "%.*s", (int)strcspn(j->data->train, ","), j->data->train);
         struct tok_file *f;
         TRY(tok_open(first, false, &f));
-        *vocab = tok_vocab(f);
+        hint->vocab = tok_vocab(f);
         tok_close(f);
     }
     return OK;
@@ -203,7 +203,8 @@ static err_t run_loop(struct loop *p) {
 
 static err_t train_inner(struct loop *p) {
     const struct job *j = p->job;
-    int64_t step, vocab;
+    struct vocab_hint hint;
+    int64_t step;
     bool model;
     TRY(check_job(j));
     TRY(look_at_out(j, &step, &model));
@@ -211,8 +212,8 @@ static err_t train_inner(struct loop *p) {
         log_line(LOG_RUN, "%s is finished (%lld steps); nothing to do", j->out, (long long)i64_max(step, 0));
         return OK;
     }
-    TRY(vocab_hint(j, &vocab));
-    TRY(model_src_open(j->model, vocab, (uint64_t)j->train->seed, &p->src));
+    TRY(find_hint(j, &hint));
+    TRY(model_src_open(j->model, &hint, (uint64_t)j->train->seed, &p->src));
     TRY(os_mkdirs(j->out));
     if (j->train->steps == 0) {
         TRY(state_save_found(&p->src, j));

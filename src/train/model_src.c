@@ -37,7 +37,7 @@ static err_t open_folder(const struct model_opts *o, struct model_src *m) {
     return st_check_model(m->reader, &m->params);
 }
 
-static err_t open_random(const struct model_opts *o, int64_t vocab, struct model_src *m) {
+static err_t open_random(const struct model_opts *o, const struct vocab_hint *hint, struct model_src *m) {
     if (o->config) {
         TRY(read_config(o->config, m));
         char *text;
@@ -46,22 +46,23 @@ static err_t open_random(const struct model_opts *o, int64_t vocab, struct model
         m->config_json = text;
     } else {
         struct model_opts filled = *o;
-        if (filled.vocab == 0) filled.vocab = vocab;
+        if (filled.vocab == 0 && hint) filled.vocab = hint->vocab;
         if (filled.vocab == 0)
             return FAIL(ERR_USAGE, "model.vocab is not known; give model.vocab=, tokenizer= or data.train= with a token file that knows it");
         TRY(spec_from_opts(&filled, &m->spec));
+        if (hint && hint->eos < m->spec.vocab) m->spec.eos_id = hint->eos;
         TRY(spec_to_json(&m->spec, o->dtype == MODEL_BF16 ? "bfloat16" : "float32", &m->config_json));
     }
     return params_build(&m->spec, &m->params);
 }
 
-err_t model_src_open(const struct model_opts *o, int64_t vocab, uint64_t seed, struct model_src *out) {
+err_t model_src_open(const struct model_opts *o, const struct vocab_hint *hint, uint64_t seed, struct model_src *out) {
     struct model_src m = {.seed = seed};
     err_t err = OK;
     if (!o->init)
         return FAIL(ERR_USAGE,
                     "model.init is not given; write model.init=FOLDER (a Hugging Face folder) or model.init=random with model.config=FILE");
-    if (strcmp(o->init, "random") == 0) TRY_OR(open_random(o, vocab, &m), bad);
+    if (strcmp(o->init, "random") == 0) TRY_OR(open_random(o, hint, &m), bad);
     else TRY_OR(open_folder(o, &m), bad);
     m.file_dtype = malloc(sizeof *m.file_dtype * (size_t)m.params.count);
     if (!m.file_dtype) {

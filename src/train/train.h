@@ -58,8 +58,12 @@ struct model_src {
     const char *dir;          /* Hugging Face folder, or NULL; borrowed */
     uint64_t seed;            /* of the random initialisation */
 };
-/* vocab: used where init=random's keys leave it open (0: then an error). New: model_src_close. */
-MUST err_t model_src_open(const struct model_opts *o, int64_t vocab, uint64_t seed, struct model_src *out);
+/* What tokenizer or token files say of a model that starts from keys: ids (0: not known) and the end of a document (-1: not known). */
+struct vocab_hint {
+    int64_t vocab, eos;
+};
+/* hint: NULL where nothing is known. New: model_src_close. */
+MUST err_t model_src_open(const struct model_opts *o, const struct vocab_hint *hint, uint64_t seed, struct model_src *out);
 void model_src_close(struct model_src *m);
 /* fp32 elements [from, from+n) of tensor p as found. */
 MUST err_t model_src_read(const struct model_src *m, const struct param *p, int64_t from, int64_t n, float *out);
