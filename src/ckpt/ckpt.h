@@ -33,9 +33,9 @@ struct tensor_info {
     enum dtype dtype;
     int ndim;
     int64_t shape[8];
-    int64_t count;           /* elements */
-    int file;                /* index into the reader's files */
-    int64_t offset, bytes;   /* in that file, absolute */
+    int64_t count;         /* elements */
+    int file;              /* index into the reader's files */
+    int64_t offset, bytes; /* in that file, absolute */
 };
 struct st_reader; /* open files and the tensors in them, sorted by name */
 
@@ -63,7 +63,7 @@ MUST err_t st_check_model(const struct st_reader *r, const struct params *p);
 
 /* ---- writing safetensors ---- */
 
-struct st_out {              /* one tensor to be written */
+struct st_out { /* one tensor to be written */
     char name[CKPT_NAME_MAX];
     enum dtype dtype;
     int ndim;
@@ -72,7 +72,8 @@ struct st_out {              /* one tensor to be written */
 /* Where the values come from: elements [from, from+n) of tensor i, in its dtype, into out. */
 typedef err_t (*st_source)(void *ctx, int64_t i, int64_t from, int64_t n, void *out);
 
-/* Write tensors as one file, in the order given; metadata is a flat list key, value, key, value, NULL, or NULL.
+/* Write tensors as one file, in the order given but wider element types first (so that each is aligned in the file);
+ * metadata is a flat list key, value, key, value, NULL, or NULL.
  * If `sums` is not NULL it takes one XXH3-128 per tensor (16 bytes each, canonical), and file_sum that of the file. */
 MUST err_t st_write_file(const char *path, const struct st_out *list, int64_t count, const char *const *metadata, st_source source, void *ctx,
                          unsigned char (*sums)[16], unsigned char file_sum[16]);
@@ -83,27 +84,34 @@ MUST err_t st_write_file(const char *path, const struct st_out *list, int64_t co
 enum ckpt_part { CKPT_WEIGHT, CKPT_EXP_AVG, CKPT_EXP_AVG_SQ };
 struct ckpt_run {
     const struct params *params;
-    const enum dtype *file_dtype;   /* [params->count]: of the weights in the Hugging Face folder */
+    const enum dtype *file_dtype; /* [params->count]: of the weights in the Hugging Face folder */
     err_t (*read)(void *ctx, enum ckpt_part part, const struct param *p, int64_t from, int64_t n, float *out);
     void *ctx;
-    const char *config_json;        /* text of config.json, written as it is */
-    const char *copy_from;          /* folder whose tokenizer, chat-template and generation files are kept; or NULL */
-    const char *tokenizer;          /* a tokenizer.json to put there where copy_from has none; or NULL */
-    const struct st_out *state;     /* run state: small tensors */
+    const char *config_json;    /* text of config.json, written as it is */
+    const char *copy_from;      /* folder whose tokenizer, chat-template and generation files are kept; or NULL */
+    const char *tokenizer;      /* a tokenizer.json to put there where copy_from has none; or NULL */
+    const struct st_out *state; /* run state: small tensors */
     int64_t state_count;
-    const void *const *state_data;  /* [state_count], borrowed */
+    const void *const *state_data;     /* [state_count], borrowed */
     const char *const *state_metadata; /* key, value, ..., NULL */
 };
 
 /* Hugging Face folder into `dir` (made if it is not there; other files in it are left alone), manifest last. An F16
- * file whose value does not fit is ERR_FAILED that names the tensor. */
+ * file whose value does not fit is ERR_FAILED that names the tensor. A model that is there already stays as it is until
+ * the new one is complete and on disk in dir/model.commit; cut off between, that folder is finished by the next
+ * ckpt_save_model or ckpt_newest. */
 MUST err_t ckpt_save_model(const char *dir, const struct ckpt_run *run);
 /* dir/ckpt/step-N, whole or not at all; then only the newest `keep` complete ones stay (0: all). */
 MUST err_t ckpt_save(const char *out, int64_t step, int64_t keep, const struct ckpt_run *run);
-/* Step of the newest complete checkpoint under out, or -1. Unfinished ones (.part) are removed. */
+/* Step of the newest complete checkpoint under out, or -1. Puts right what a killed process left: unfinished ones (.part)
+ * are removed, a model that was on its way into out is put in its place. */
 MUST err_t ckpt_newest(const char *out, int64_t *step);
-/* Open a checkpoint's three sets; checks the manifest's sizes and, while reading, that all is there. */
-struct ckpt_in { struct st_reader *model, *optim, *run; char dir[4096]; };
+/* Open a checkpoint's three sets. First reads all of it against its manifest (each file once more than the loading
+ * itself): no run goes on from damaged state. */
+struct ckpt_in {
+    struct st_reader *model, *optim, *run;
+    char dir[4096];
+};
 MUST err_t ckpt_open(const char *out, int64_t step, struct ckpt_in *in);
 void ckpt_close(struct ckpt_in *in);
 /* Element values as written: CKPT_WEIGHT gives the fp32 master. */
@@ -115,7 +123,9 @@ MUST err_t ckpt_read(const struct ckpt_in *in, enum ckpt_part part, const struct
 MUST err_t ckpt_verify(const char *dir, int64_t *files, int64_t *tensors);
 
 /* Options of the room: ckpt.every, ckpt.keep. */
-struct ckpt_opts { int64_t every, keep; };
+struct ckpt_opts {
+    int64_t every, keep;
+};
 extern const struct opt ckpt_opt_list[];
 
 #endif

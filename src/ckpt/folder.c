@@ -1,0 +1,321 @@
+#include "ckpt/ckpt_int.h"
+
+#include "base/num.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a Hugging Face folder holds besides config.json and weights, kept byte for byte. */
+static const char *const kept[] = {
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "chat_template.jinja",
+    "chat_template.json",
+};
+static const char kept_folder[] = "additional_chat_templates";
+
+enum { SCRATCH = 1 << 16 };
+
+struct folder {
+    const char *dir;
+    const struct ckpt_run *run;
+    struct manifest_out manifest;
+    float *scratch; /* SCRATCH values on their way into a narrower type */
+};
+
+/* Tensors of a set of files: where each one's values come from. */
+struct origin {
+    const struct param *param;
+    enum ckpt_part part;
+};
+struct set {
+    struct st_out *list;
+    struct origin *from;
+    unsigned char (*sums)[SUM_BYTES];
+    int64_t count;
+    int64_t *shard; /* shard i is tensors [shard[i], shard[i + 1]) */
+    int64_t shards;
+};
+struct feed { /* one shard of a set, as st_write_sized asks for it */
+    struct folder *f;
+    const struct set *set;
+    int64_t first;
+};
+
+static err_t set_new(struct set *s, int64_t room) {
+    memset(s, 0, sizeof *s);
+    s->list = calloc((size_t)room + 1, sizeof *s->list);
+    s->from = calloc((size_t)room + 1, sizeof *s->from);
+    s->sums = calloc((size_t)room + 1, sizeof *s->sums);
+    s->shard = calloc((size_t)room + 2, sizeof *s->shard);
+    if (s->list && s->from && s->sums && s->shard) return OK;
+    return FAIL(ERR_NOMEM, "no memory for a table of %" PRId64 " tensors to save; free some memory", room);
+}
+
+static void set_free(struct set *s) {
+    free(s->list);
+    free(s->from);
+    free(s->sums);
+    free(s->shard);
+}
+
+static err_t set_add(struct set *s, const char *prefix, const struct param *p, enum ckpt_part part, enum dtype dtype) {
+    struct st_out *o = &s->list[s->count];
+    int n = snprintf(o->name, sizeof o->name, "%s%s", prefix, p->name);
+    ENSURE(n > 0 && n < (int)sizeof o->name);
+    o->dtype = dtype;
+    o->ndim = p->ndim;
+    for (int i = 0; i < p->ndim; i++) o->shape[i] = p->shape[i];
+    s->from[s->count++] = (struct origin){p, part};
+    return OK;
+}
+
+static int64_t tensor_bytes(const struct set *s, int64_t i) { return s->from[i].param->count * dtype_bytes(s->list[i].dtype); }
+
+/* As many tensors in each file as fit, in their order. */
+static void set_cut(struct set *s, int64_t shard_bytes) {
+    int64_t held = 0;
+    s->shards = 1;
+    for (int64_t i = 0; i < s->count; i++) {
+        int64_t bytes = tensor_bytes(s, i);
+        if (held > 0 && held + bytes > shard_bytes) {
+            s->shard[s->shards++] = i;
+            held = 0;
+        }
+        held += bytes;
+    }
+    s->shard[s->shards] = s->count;
+}
+
+/* A finite value that the file's type cannot hold would come back as an infinity. */
+static err_t check_range(const struct st_out *o, int64_t at, const float *values, const uint16_t *narrow, int64_t n) {
+    uint16_t inf = o->dtype == DT_F16 ? 0x7c00 : 0x7f80;
+    for (int64_t i = 0; i < n; i++)
+        if ((narrow[i] & inf) == inf && isfinite(values[i]))
+            return FAIL(ERR_FAILED, "tensor %s: its value %g at element %" PRId64 " does not fit the dtype %s of its file; save it in a wider type",
+                        o->name, (double)values[i], at + i, dtype_name(o->dtype));
+    return OK;
+}
+
+static err_t feed_read(void *ctx, int64_t i, int64_t from, int64_t n, void *out) {
+    const struct feed *feed = ctx;
+    const struct ckpt_run *run = feed->f->run;
+    const struct origin *o = &feed->set->from[feed->first + i];
+    const struct st_out *t = &feed->set->list[feed->first + i];
+    if (t->dtype == DT_F32) return run->read(run->ctx, o->part, o->param, from, n, out);
+    for (int64_t at = 0; at < n; at += SCRATCH) {
+        int64_t m = i64_min(SCRATCH, n - at);
+        uint16_t *to = (uint16_t *)out + at;
+        TRY(run->read(run->ctx, o->part, o->param, from + at, m, feed->f->scratch));
+        dtype_convert(DT_F32, feed->f->scratch, t->dtype, to, m);
+        TRY(check_range(t, from + at, feed->f->scratch, to, m));
+    }
+    return OK;
+}
+
+static err_t put_text(struct folder *f, const char *name, const char *text, int64_t bytes) {
+    char path[OS_PATH_MAX];
+    unsigned char sum[SUM_BYTES];
+    TRY(os_join(path, f->dir, name));
+    TRY(os_write_all(path, text, bytes));
+    sum_of(text, bytes, sum);
+    manifest_add(&f->manifest, name, bytes, sum, NULL, 0, NULL);
+    return OK;
+}
+
+/* The file at `from`, byte for byte. */
+static err_t put_copy(struct folder *f, const char *name, const char *from) {
+    char path[OS_PATH_MAX];
+    int fd;
+    int64_t bytes;
+    TRY(os_join(path, f->dir, name));
+    TRY(os_open_read(from, &fd, &bytes));
+    struct os_writer w = {0};
+    XXH3_state_t state;
+    unsigned char sum[SUM_BYTES];
+    err_t err;
+    TRY_OR(os_write_open(&w, path), done);
+    sum_init(&state);
+    for (int64_t at = 0; at < bytes; at += SCRATCH) {
+        int64_t n = i64_min(SCRATCH, bytes - at);
+        TRY_OR(os_read_at(fd, from, f->scratch, n, at), done);
+        sum_add(&state, f->scratch, n);
+        TRY_OR(os_write(&w, f->scratch, n), done);
+    }
+    TRY_OR(os_write_commit(&w), done);
+    sum_end(&state, sum);
+    manifest_add(&f->manifest, name, bytes, sum, NULL, 0, NULL);
+done:
+    os_write_abort(&w);
+    os_close(fd);
+    return err;
+}
+
+static err_t put_templates(struct folder *f, const char *from) {
+    char path[OS_PATH_MAX], name[OS_PATH_MAX];
+    char **names;
+    int64_t count;
+    TRY(os_join(path, f->dir, kept_folder));
+    TRY(os_mkdirs(path));
+    TRY(os_list(from, &names, &count));
+    err_t err = OK;
+    for (int64_t i = 0; i < count && err == OK; i++) {
+        size_t n = strlen(names[i]);
+        if (n < 7 || strcmp(names[i] + n - 6, ".jinja") != 0) continue;
+        err = os_join(path, from, names[i]);
+        if (err == OK) err = os_join(name, kept_folder, names[i]);
+        if (err == OK) err = put_copy(f, name, path);
+    }
+    os_free_list(names, count);
+    return err;
+}
+
+static err_t put_kept(struct folder *f) {
+    const char *dir = f->run->copy_from;
+    char from[OS_PATH_MAX];
+    bool tokenizer = false;
+    for (size_t i = 0; dir && i < sizeof kept / sizeof kept[0]; i++) {
+        TRY(os_join(from, dir, kept[i]));
+        if (!os_exists(from)) continue;
+        TRY(put_copy(f, kept[i], from));
+        tokenizer = tokenizer || strcmp(kept[i], "tokenizer.json") == 0;
+    }
+    if (dir) {
+        TRY(os_join(from, dir, kept_folder));
+        if (os_is_dir(from)) TRY(put_templates(f, from));
+    }
+    if (f->run->tokenizer && !tokenizer) TRY(put_copy(f, "tokenizer.json", f->run->tokenizer));
+    return OK;
+}
+
+static void shard_name(char name[64], const char *stem, int64_t i, int64_t n) {
+    (void)snprintf(name, 64, "%s-%05" PRId64 "-of-%05" PRId64 ".safetensors", stem, i + 1, n);
+}
+
+/* `single`: the name where one file holds it all, or NULL. */
+static err_t put_set(struct folder *f, struct set *s, const char *stem, const char *single) {
+    static const char *const metadata[] = {"format", "pt", NULL};
+    for (int64_t i = 0; i < s->shards; i++) {
+        int64_t first = s->shard[i], count = s->shard[i + 1] - first, bytes;
+        struct feed feed = {f, s, first};
+        char name[64], path[OS_PATH_MAX];
+        unsigned char sum[SUM_BYTES];
+        if (single && s->shards == 1) (void)snprintf(name, sizeof name, "%s", single);
+        else shard_name(name, stem, i, s->shards);
+        TRY(os_join(path, f->dir, name));
+        TRY(st_write_sized(path, s->list + first, count, metadata, feed_read, &feed, s->sums + first, sum, &bytes));
+        manifest_add(&f->manifest, name, bytes, sum, s->list + first, count, s->sums + first);
+    }
+    return OK;
+}
+
+/* model.safetensors.index.json: which shard has which tensor, by name. */
+static err_t put_index(struct folder *f, const struct set *s) {
+    const struct params *p = f->run->params;
+    struct text t = {0};
+    int64_t total = 0, elements = 0;
+    for (int64_t i = 0; i < s->count; i++) {
+        total += tensor_bytes(s, i);
+        elements += s->from[i].param->count;
+    }
+    text_add(&t, "{\n  \"metadata\": {\n    \"total_parameters\": %" PRId64 ",\n    \"total_size\": %" PRId64 "\n  },\n  \"weight_map\": {", elements,
+             total);
+    for (int64_t i = 0; i < p->count; i++) {
+        char name[64];
+        int64_t which = p->by_name[i], lo = 0, hi = s->shards;
+        while (hi - lo > 1) { /* the shard whose tensors begin at or before `which` */
+            int64_t mid = lo + (hi - lo) / 2;
+            if (s->shard[mid] <= which) lo = mid;
+            else hi = mid;
+        }
+        shard_name(name, "model", lo, s->shards);
+        text_add(&t, "%s\n    ", i ? "," : "");
+        text_quote(&t, s->list[which].name);
+        text_add(&t, ": \"%s\"", name);
+    }
+    text_add(&t, "\n  }\n}\n");
+    err_t err = text_check(&t);
+    if (err == OK) err = put_text(f, WEIGHTS_INDEX, t.s, t.bytes);
+    text_free(&t);
+    return err;
+}
+
+static err_t put_weights(struct folder *f, int64_t shard_bytes) {
+    const struct params *p = f->run->params;
+    struct set s;
+    err_t err;
+    TRY_OR(set_new(&s, p->count), done);
+    for (int64_t i = 0; i < p->count; i++) TRY_OR(set_add(&s, "", &p->list[i], CKPT_WEIGHT, f->run->file_dtype[i]), done);
+    set_cut(&s, shard_bytes);
+    TRY_OR(put_set(f, &s, "model", WEIGHTS_NAME), done);
+    if (s.shards > 1) TRY_OR(put_index(f, &s), done);
+done:
+    set_free(&s);
+    return err;
+}
+
+static err_t put_optim(struct folder *f, int64_t shard_bytes) {
+    const struct params *p = f->run->params;
+    struct set s;
+    err_t err;
+    TRY_OR(set_new(&s, 3 * p->count), done);
+    for (int64_t i = 0; i < p->count; i++) {
+        const struct param *t = &p->list[i];
+        if (f->run->file_dtype[i] != DT_F32) TRY_OR(set_add(&s, "master.", t, CKPT_WEIGHT, DT_F32), done);
+        TRY_OR(set_add(&s, "exp_avg.", t, CKPT_EXP_AVG, DT_F32), done);
+        TRY_OR(set_add(&s, "exp_avg_sq.", t, CKPT_EXP_AVG_SQ, DT_F32), done);
+    }
+    set_cut(&s, shard_bytes);
+    err = put_set(f, &s, "optim", NULL);
+done:
+    set_free(&s);
+    return err;
+}
+
+static err_t state_read(void *ctx, int64_t i, int64_t from, int64_t n, void *out) {
+    const struct ckpt_run *run = ctx;
+    size_t each = (size_t)dtype_bytes(run->state[i].dtype);
+    memcpy(out, (const char *)run->state_data[i] + (size_t)from * each, (size_t)n * each);
+    return OK;
+}
+
+static err_t put_state(struct folder *f) {
+    const struct ckpt_run *run = f->run;
+    char path[OS_PATH_MAX];
+    unsigned char sum[SUM_BYTES];
+    int64_t bytes;
+    TRY(os_join(path, f->dir, "run.safetensors"));
+    unsigned char(*sums)[SUM_BYTES] = calloc((size_t)run->state_count + 1, sizeof *sums);
+    if (!sums) return FAIL(ERR_NOMEM, "no memory for %" PRId64 " checksums of the run's state; free some memory", run->state_count);
+    err_t err = st_write_sized(path, run->state, run->state_count, run->state_metadata, state_read, (void *)run, sums, sum, &bytes);
+    if (err == OK) manifest_add(&f->manifest, "run.safetensors", bytes, sum, run->state, run->state_count, sums);
+    free(sums);
+    return err;
+}
+
+err_t folder_write(const char *dir, enum manifest_kind kind, const struct ckpt_run *run, int64_t shard_bytes) {
+    struct folder f = {.dir = dir, .run = run, .scratch = malloc(SCRATCH * sizeof(float))};
+    if (!f.scratch) return FAIL(ERR_NOMEM, "no memory to save %s; free some memory", dir);
+    err_t err;
+    manifest_begin(&f.manifest, kind);
+    TRY_OR(put_text(&f, "config.json", run->config_json, (int64_t)strlen(run->config_json)), done);
+    TRY_OR(put_kept(&f), done);
+    TRY_OR(put_weights(&f, shard_bytes), done);
+    if (kind == MANIFEST_CHECKPOINT) {
+        TRY_OR(put_optim(&f, shard_bytes), done);
+        TRY_OR(put_state(&f), done);
+    }
+    err = manifest_write(&f.manifest, dir);
+done:
+    manifest_drop(&f.manifest);
+    free(f.scratch);
+    return err;
+}
