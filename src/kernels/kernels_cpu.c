@@ -45,6 +45,9 @@ err_t kernels_cpu(const char *isa, struct kernels *out) {
                         isa, level_names[best]);
     }
     kernels_reference(out);
+    if (level >= CPU_AVX512) vector_install_avx512(out);
+    else if (level == CPU_AVX2) vector_install_avx2(out);
+    else vector_install_portable(out);
     matmul_install(out, level);
     out->isa = level_names[level];
     return OK;

@@ -8,6 +8,11 @@
 /* What this CPU (and the OS) lets run; each level has what the ones before it have. */
 enum cpu_level { CPU_PORTABLE, CPU_AVX2, CPU_AVX512, CPU_AVX512_BF16, CPU_AMX, CPU_LEVELS };
 
+/* Put the vectorised operations into the table, in place of the reference's. */
+void vector_install_portable(struct kernels *k);
+void vector_install_avx2(struct kernels *k);
+void vector_install_avx512(struct kernels *k);
+
 /* Put the matrix product of `level` (enum cpu_level) into the table. */
 void matmul_install(struct kernels *k, int level);
 

@@ -1,9 +1,11 @@
 /* Exact causal attention, grouped queries, tiled with online softmax; never (S, S).
  * Token i attends to keys [start[i], i]; start is non-decreasing, so documents and sequences of a
- * batch are blocks on the diagonal and other tiles are skipped. Padding: start[i] = i.
+ * batch are blocks on the diagonal and other tiles are skipped. Padding: start[i] = -1 (o, dq, dk and dv are 0, lse is 0;
+ * no other token may see it) or start[i] = i.
  *   o_i = sum_j softmax_j(scale * q_i.k_j) v_j,   lse_i = log sum_j exp(scale * q_i.k_j)
  * Query head h uses KV head (q_head0 + h)/group - kv_head0 (a rank may hold a slice of the heads).
- * Scores, softmax and sums in fp32; a row never depends on the rows beside it. Local. */
+ * Scores, softmax and sums in fp32; a row never depends on the rows beside it. A document (a run of equal starts) has the
+ * same bits wherever it lies in the call and whatever lies around it. Local. */
 #ifndef MOP_KERNELS_ATTENTION_H
 #define MOP_KERNELS_ATTENTION_H
 

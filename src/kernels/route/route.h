@@ -1,17 +1,17 @@
 /* Router: probabilities p = softmax(logits) over E in fp32, the k largest of p + bias (ties to the lower
- * index), their weights: p, divided by their sum if renormalise, rounded to act unless keep_fp32. Local. */
+ * index; NaN lowest), their weights: p, divided by their sum if renormalise, rounded to act unless keep_fp32. Local. */
 #ifndef MOP_KERNELS_ROUTE_H
 #define MOP_KERNELS_ROUTE_H
 
 #include "base/pool.h"
 #include "tensor/dtype.h"
 
-enum { ROUTE_EXPERTS_ON_STACK = 4096 };
+enum { ROUTE_EXPERTS_ON_STACK = 4096, ROUTE_TOPK_MAX = 64 };
 
 struct route_args {
     enum dtype act;          /* of logits; weights are rounded to it */
     int64_t tokens;
-    int experts, k;          /* k <= SPEC_TOPK_MAX (64), experts <= 65536 */
+    int experts, k;          /* k <= ROUTE_TOPK_MAX, experts <= 65535 (0xffff is no expert) */
     const void *logits;      /* (tokens, experts) act */
     const int32_t *start;    /* (tokens) -1: padding, routes nowhere: ids 0xffff, weights 0, not in the sums; NULL: none */
     const float *bias;       /* (experts) added for the choice only; NULL: none */

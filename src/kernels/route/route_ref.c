@@ -90,7 +90,7 @@ static void chosen_gradient(const struct route_backward_args *b, struct softmax 
 void route_backward_ref(struct pool *pool, const struct route_backward_args *b) {
     (void)pool;
     const struct route_args *a = &b->fwd;
-    float g[64]; /* SPEC_TOPK_MAX */
+    float g[ROUTE_TOPK_MAX];
     for (int64_t t = 0; t < a->tokens; t++) {
         const uint16_t *ids = a->ids + t * a->k;
         if (is_padding(a, t)) {

@@ -1,0 +1,136 @@
+/* Backward in two passes without memory of their own: dq over (head, block of queries), then dk and dv over (KV head,
+ * block of keys), which sums the group's query heads in ascending order. Scores are formed in both. Part of
+ * attention_cpu.h. */
+
+/* p = exp(score - lse) and ds = p * (dout.v - delta) * scale of a row of a tile; columns outside [from, to) are 0. */
+static void gradient_row(float *p, float *ds, int cols, int from, int to, float scale, float lse, float delta) {
+    for (int j = 0; j < cols; j += L) {
+        vi keep = vi_first(to - j) & ~vi_first(from - j);
+        vf e = vf_mask(keep, vf_exp(vf_load(p + j) * vf_set1(scale) - vf_set1(lse)));
+        vf_store(ds + j, vf_mask(keep, e * (vf_load(ds + j) - vf_set1(delta)) * vf_set1(scale)));
+        vf_store(p + j, e);
+    }
+}
+
+static void dq_run(const struct attention_backward_args *b, int h, int64_t first, int rows) {
+    const struct attention_args *a = &b->fwd;
+    tile_rows q, dout, kv, k_t, v_t, dq;
+    tile_pairs p, ds;
+    struct side sq = side_of(a, a->q, a->q_stride, h), sk = side_of(a, a->k, a->k_stride, kv_head(a, h));
+    struct side sv = side_of(a, a->v, a->v_stride, kv_head(a, h)), so = side_of(a, b->dout, a->o_stride, h);
+    const float *lse = a->lse + h * a->tokens + first, *delta = b->delta + h * a->tokens + first;
+    int pad = sq.pad;
+    pack_rows(&sq, first, rows, q);
+    pack_rows(&so, first, rows, dout);
+    memset(dq, 0, (size_t)i64_round_up(rows, ROW_BLOCK) * (size_t)pad * sizeof *dq);
+    for (int64_t k0 = a->start[first]; k0 < first + rows; k0 += TILE) {
+        int keys = (int)i64_min(TILE, first + rows - k0), cols = (int)i64_round_up(keys, L);
+        pack_rows(&sv, k0, keys, kv);
+        transpose_rows(&sv, keys, kv, v_t);
+        pack_rows(&sk, k0, keys, kv);
+        transpose_rows(&sk, keys, kv, k_t);
+        tile_product(rows, keys, a->head_dim, q, pad, 1, k_t, TILE, p, TILE, false);
+        tile_product(rows, keys, a->head_dim, dout, pad, 1, v_t, TILE, ds, TILE, false);
+        for (int i = 0; i < rows; i++)
+            gradient_row(p + i * TILE, ds + i * TILE, cols, 0, (int)i64_max(0, i64_min(keys, first + i + 1 - k0)), a->scale, lse[i], delta[i]);
+        tile_product(rows, pad, keys, ds, TILE, 1, kv, pad, dq, pad, true);
+    }
+    unpack_rows(&sq, b->dq, first, rows, dq, NULL);
+}
+
+static void dq_task(void *arg, int64_t task, int worker) {
+    (void)worker;
+    const struct attention_backward_args *b = arg;
+    const struct attention_args *a = &b->fwd;
+    int h = (int)(task % a->heads);
+    int64_t blocks = i64_div_up(a->tokens, TILE), block = blocks - 1 - task / a->heads; /* the longest first */
+    int64_t end = i64_min(a->tokens, (block + 1) * TILE);
+    struct side sq = side_of(a, a->q, a->q_stride, h);
+    for (int64_t i = block * TILE; i < end; i++) {
+        int64_t at = i * a->o_stride + (int64_t)h * a->head_dim;
+        b->delta[h * a->tokens + i] = vf_dot(a->act, b->dout, at, a->o, at, a->head_dim);
+    }
+    for (int64_t i = block * TILE; i < end;) {
+        int rows = run_length(a->start, i, end);
+        if (a->start[i] >= 0) dq_run(b, h, i, rows);
+        else zero_rows(&sq, b->dq, i, rows);
+        i += rows;
+    }
+}
+
+/* The tiles of a run of keys, all heads of the group. */
+struct key_tiles { tile_rows k_t, v_t, dk, dv, q, dout; tile_pairs p, ds; };
+
+/* One tile of queries [q0, q0 + rows) of head h. */
+static void dkv_tile(const struct attention_backward_args *b, struct key_tiles *t, int h, int64_t k0, int keys, int64_t q0, int rows) {
+    const struct attention_args *a = &b->fwd;
+    struct side sq = side_of(a, a->q, a->q_stride, h), so = side_of(a, b->dout, a->o_stride, h);
+    int pad = sq.pad, cols = (int)i64_round_up(keys, L);
+    pack_rows(&sq, q0, rows, t->q);
+    pack_rows(&so, q0, rows, t->dout);
+    tile_product(rows, keys, a->head_dim, t->q, pad, 1, t->k_t, TILE, t->p, TILE, false);
+    tile_product(rows, keys, a->head_dim, t->dout, pad, 1, t->v_t, TILE, t->ds, TILE, false);
+    for (int i = 0; i < rows; i++) {
+        int64_t token = q0 + i, start = a->start[token], at = h * a->tokens + token;
+        int from = (int)i64_min(keys, i64_max(0, start - k0)), to = start < 0 ? 0 : (int)i64_max(0, i64_min(keys, token + 1 - k0));
+        gradient_row(t->p + i * TILE, t->ds + i * TILE, cols, from, to, a->scale, a->lse[at], b->delta[at]);
+    }
+    tile_product(keys, pad, rows, t->p, 1, TILE, t->dout, pad, t->dv, pad, true);
+    tile_product(keys, pad, rows, t->ds, 1, TILE, t->q, pad, t->dk, pad, true);
+}
+
+/* Whether no query from q0 on sees a key before `end`: starts never decrease, but for padding. */
+static bool past_keys(const struct attention_args *a, int64_t q0, int rows, int64_t end) {
+    for (int i = 0; i < rows; i++)
+        if (a->start[q0 + i] >= 0) return a->start[q0 + i] >= end;
+    return false;
+}
+
+static void dkv_run(const struct attention_backward_args *b, int kv, int64_t k0, int keys) {
+    const struct attention_args *a = &b->fwd;
+    struct key_tiles t;
+    struct side sk = side_of(a, a->k, a->k_stride, kv), sv = side_of(a, a->v, a->v_stride, kv);
+    size_t bytes = (size_t)i64_round_up(keys, ROW_BLOCK) * (size_t)sk.pad * sizeof(float);
+    pack_rows(&sk, k0, keys, t.q);
+    transpose_rows(&sk, keys, t.q, t.k_t);
+    pack_rows(&sv, k0, keys, t.q);
+    transpose_rows(&sv, keys, t.q, t.v_t);
+    memset(t.dk, 0, bytes);
+    memset(t.dv, 0, bytes);
+    int64_t anchor = a->start[k0] + (k0 - a->start[k0]) / TILE * TILE;
+    for (int h = 0; h < a->heads; h++) {
+        if (kv_head(a, h) != kv) continue;
+        for (int64_t q0 = anchor; q0 < a->tokens; q0 += TILE) {
+            int rows = (int)i64_min(TILE, a->tokens - q0);
+            if (past_keys(a, q0, rows, k0 + keys)) break;
+            dkv_tile(b, &t, h, k0, keys, q0, rows);
+        }
+    }
+    unpack_rows(&sk, b->dk, k0, keys, t.dk, NULL);
+    unpack_rows(&sv, b->dv, k0, keys, t.dv, NULL);
+}
+
+static void dkv_task(void *arg, int64_t task, int worker) {
+    (void)worker;
+    const struct attention_backward_args *b = arg;
+    const struct attention_args *a = &b->fwd;
+    int kv = (int)(task % a->kv_heads);
+    int64_t block = task / a->kv_heads, end = i64_min(a->tokens, (block + 1) * TILE); /* the longest are first */
+    struct side sk = side_of(a, a->k, a->k_stride, kv), sv = side_of(a, a->v, a->v_stride, kv);
+    for (int64_t j = block * TILE; j < end;) {
+        int keys = run_length(a->start, j, end);
+        if (a->start[j] >= 0) {
+            dkv_run(b, kv, j, keys);
+        } else { /* padding: no query sees it */
+            zero_rows(&sk, b->dk, j, keys);
+            zero_rows(&sv, b->dv, j, keys);
+        }
+        j += keys;
+    }
+}
+
+static void attention_backward_cpu(struct pool *pool, const struct attention_backward_args *b) {
+    int64_t blocks = i64_div_up(b->fwd.tokens, TILE);
+    pool_run(pool, blocks * b->fwd.heads, dq_task, (void *)(uintptr_t)b);
+    pool_run(pool, blocks * b->fwd.kv_heads, dkv_task, (void *)(uintptr_t)b);
+}

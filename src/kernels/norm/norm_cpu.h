@@ -1,0 +1,83 @@
+/* RMS norm over vectors. Part of kernels/vector_set.h. */
+
+static void norm_forward_task(void *arg, int64_t task, int worker) {
+    (void)worker;
+    const struct norm_args *a = arg;
+    enum dtype t = a->act;
+    int64_t per = rows_per_task(a->heads * a->width), end = i64_min(a->rows, (task + 1) * per);
+    for (int64_t i = task * per * a->heads; i < end * a->heads; i++) {
+        int64_t r = i / a->heads, h = i % a->heads, x = r * a->x_stride + h * a->width, y = r * a->y_stride + h * a->width;
+        float rstd = (float)(1.0 / sqrt(vf_dot(t, a->x, x, a->x, x, a->width) / (double)a->width + a->eps));
+        for (int64_t c = 0; c < a->width; c += L) {
+            int64_t n = a->width - c;
+            vf normed = vf_round_act(t, vf_load_act(t, a->x, x + c, n) * vf_set1(rstd));
+            vf_store_act(t, a->y, y + c, n, normed * vf_load_act(t, a->w, c, n));
+        }
+        if (a->rstd) a->rstd[i] = rstd;
+    }
+}
+
+static void norm_forward_cpu(struct pool *pool, const struct norm_args *a) {
+    pool_run(pool, i64_div_up(a->rows, rows_per_task(a->heads * a->width)), norm_forward_task, (void *)(uintptr_t)a);
+}
+
+/* Column strips of dw: each is one sum over all rows and heads, in runs of SUM_RUN rows in fp32 that are added in fp64. */
+static void norm_dw_task(void *arg, int64_t task, int worker) {
+    (void)worker;
+    const struct norm_backward_args *a = arg;
+    enum dtype t = a->act;
+    int64_t c0 = task * STRIP, width = i64_min(STRIP, a->width - c0), total = a->rows * a->heads;
+    double sum[STRIP] = {0};
+    for (int64_t run = 0, r = 0, h = 0; run < total; run += SUM_RUN) {
+        vf part[STRIP / L] = {{0}};
+        for (int64_t i = run; i < i64_min(total, run + SUM_RUN); i++) {
+            int64_t x = r * a->x_stride + h * a->width + c0, dy = r * a->dy_stride + h * a->width + c0;
+            vf rstd = vf_set1(a->rstd[i]);
+            for (int c = 0; c < STRIP; c += L) {
+                if (c >= width) break;
+                vf normed = vf_round_act(t, vf_load_act(t, a->x, x + c, width - c) * rstd);
+                part[c / L] = vf_fma(vf_load_act(t, a->dy, dy + c, width - c), normed, part[c / L]);
+            }
+            if (++h == a->heads) {
+                h = 0;
+                r++;
+            }
+        }
+        strip_add(sum, part, width);
+    }
+    for (int64_t c = 0; c < width; c++) a->dw_acc[c0 + c] += (float)sum[c];
+}
+
+static void norm_dx_row(const struct norm_backward_args *a, float rstd, int64_t x, int64_t dy, int64_t dx) {
+    enum dtype t = a->act;
+    vf dot = {0};
+    for (int64_t c = 0; c < a->width; c += L) {
+        int64_t n = a->width - c;
+        vf dn = vf_load_act(t, a->dy, dy + c, n) * vf_load_act(t, a->w, c, n);
+        dot = vf_fma(dn, vf_load_act(t, a->x, x + c, n) * vf_set1(rstd), dot);
+    }
+    vf mean = vf_set1(vf_sum(dot) / (float)a->width);
+    for (int64_t c = 0; c < a->width; c += L) {
+        int64_t n = a->width - c;
+        vf dn = vf_load_act(t, a->dy, dy + c, n) * vf_load_act(t, a->w, c, n);
+        vf out = vf_set1(rstd) * vf_fma(-(vf_load_act(t, a->x, x + c, n) * vf_set1(rstd)), mean, dn);
+        if (a->add) out += vf_load_act(t, a->add, dx + c, n);
+        vf_store_act(t, a->dx, dx + c, n, out);
+    }
+}
+
+static void norm_dx_task(void *arg, int64_t task, int worker) {
+    (void)worker;
+    const struct norm_backward_args *a = arg;
+    int64_t per = rows_per_task(a->heads * a->width), end = i64_min(a->rows, (task + 1) * per);
+    for (int64_t i = task * per * a->heads; i < end * a->heads; i++) {
+        int64_t r = i / a->heads, at = i % a->heads * a->width;
+        norm_dx_row(a, a->rstd[i], r * a->x_stride + at, r * a->dy_stride + at, r * a->dx_stride + at);
+    }
+}
+
+/* dw first: dx may lie over dy. */
+static void norm_backward_cpu(struct pool *pool, const struct norm_backward_args *a) {
+    pool_run(pool, i64_div_up(a->width, STRIP), norm_dw_task, (void *)(uintptr_t)a);
+    pool_run(pool, i64_div_up(a->rows, rows_per_task(a->heads * a->width)), norm_dx_task, (void *)(uintptr_t)a);
+}

@@ -1,0 +1,55 @@
+/* Rows of tokens and experts over vectors. Part of kernels/vector_set.h. The plan is the reference's: a counting sort
+ * takes a few microseconds a thousand rows, and is serial. */
+
+static void rows_gather_task(void *arg, int64_t task, int worker) {
+    (void)worker;
+    const struct rows_gather_args *a = arg;
+    int64_t bytes = a->width * act_bytes(a->act), per = rows_per_task(a->width);
+    for (int64_t r = task * per; r < i64_min(a->rows, (task + 1) * per); r++)
+        memcpy((char *)a->y + r * bytes, (const char *)a->x + a->token[r] * bytes, (size_t)bytes);
+}
+
+static void rows_gather_cpu(struct pool *pool, const struct rows_gather_args *a) {
+    pool_run(pool, i64_div_up(a->rows, rows_per_task(a->width)), rows_gather_task, (void *)(uintptr_t)a);
+}
+
+static void rows_combine_task(void *arg, int64_t task, int worker) {
+    (void)worker;
+    const struct rows_combine_args *a = arg;
+    int64_t per = rows_per_task(a->width * a->k);
+    for (int64_t t = task * per; t < i64_min(a->tokens, (task + 1) * per); t++) {
+        const int32_t *pos = a->pos + t * a->k;
+        for (int64_t c = 0; c < a->width; c += L) {
+            vf sum = {0};
+            for (int s = 0; s < a->k; s++) {
+                if (pos[s] < 0) continue;
+                vf x = vf_load_act(a->act, a->x, pos[s] * a->width + c, a->width - c);
+                if (a->w) x = x * vf_set1(a->w[t * a->k + s]);
+                sum = sum + x;
+            }
+            vf_store_act(a->act, a->y, t * a->width + c, a->width - c, sum);
+        }
+    }
+}
+
+static void rows_combine_cpu(struct pool *pool, const struct rows_combine_args *a) {
+    pool_run(pool, i64_div_up(a->tokens, rows_per_task(a->width * a->k)), rows_combine_task, (void *)(uintptr_t)a);
+}
+
+static void rows_combine_backward_task(void *arg, int64_t task, int worker) {
+    (void)worker;
+    const struct rows_combine_backward_args *a = arg;
+    int64_t per = rows_per_task(a->width * a->k), end = i64_min(a->tokens, (task + 1) * per);
+    for (int64_t i = task * per * a->k; i < end * a->k; i++) {
+        a->dw[i] = 0;
+        if (a->pos[i] < 0) continue;
+        int64_t x = a->pos[i] * a->width, dy = i / a->k * a->width;
+        a->dw[i] = vf_dot(a->act, a->dy, dy, a->x, x, a->width); /* before dx, which may lie over x */
+        for (int64_t c = 0; c < a->width; c += L)
+            vf_store_act(a->act, a->dx, x + c, a->width - c, vf_load_act(a->act, a->dy, dy + c, a->width - c) * vf_set1(a->w[i]));
+    }
+}
+
+static void rows_combine_backward_cpu(struct pool *pool, const struct rows_combine_backward_args *a) {
+    pool_run(pool, i64_div_up(a->tokens, rows_per_task(a->width * a->k)), rows_combine_backward_task, (void *)(uintptr_t)a);
+}
