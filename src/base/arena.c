@@ -46,7 +46,7 @@ int64_t ledger_held(const struct ledger *g, enum tier tier) {
 }
 
 static int larger_first(const void *a, const void *b) {
-    int64_t x = ((const struct ledger_line *)a)->held_bytes, y = ((const struct ledger_line *)b)->held_bytes;
+    int64_t x = ((const struct ledger_line *)a)->predicted_bytes, y = ((const struct ledger_line *)b)->predicted_bytes;
     return (x < y) - (x > y);
 }
 
@@ -70,7 +70,7 @@ err_t arena_reserve(struct arena *a, int64_t bytes) {
     (void)snprintf(what, sizeof what, "%s memory for the life of a %s", tier_names[a->tier], life_names[a->life]);
     void *p;
     err_t err = os_reserve((size_t)bytes, what, &p);
-    if (err == ERR_NOMEM && a->ledger) ledger_print(a->ledger, LOG_ERROR);
+    if (err == ERR_NOMEM && a->ledger) ledger_print(a->ledger, LOG_RUN);
     TRY(err);
     a->base = p;
     a->cap = bytes;

@@ -54,7 +54,11 @@ int64_t os_now_ns(void);    /* monotonic */
 int64_t os_rss_bytes(void); /* resident anonymous memory of the process now */
 int os_cpus(void);          /* this process may run on */
 
-/* Anonymous zeroed memory straight from the system (a fault point: reserve). */
+/* Bytes that can be had without swapping or being killed: MemAvailable, less where a control group allows less. */
+int64_t os_memory_available(void);
+
+/* Anonymous zeroed memory straight from the system (a fault point: reserve). More than is available is ERR_NOMEM at once,
+ * not a kill when the pages are touched. */
 MUST err_t os_reserve(size_t bytes, const char *what, void **out);
 void os_release(void *p, size_t bytes);
 

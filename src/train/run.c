@@ -1,4 +1,6 @@
+#include "base/log.h"
 #include "base/num.h"
+#include "base/os.h"
 #include "train/train.h"
 
 #include <stdlib.h>
@@ -92,9 +94,16 @@ static err_t open_inner(struct run *r, const struct run_setup *u) {
     for (int i = 0; i < 3; i++) arena_init(each[i], TIER_DEVICE, life[i], &r->ledger);
     TRY(predict(r, u, &r->ledger));
     TRY(lay_out(r, u));
-    int64_t dry[3];
+    int64_t dry[3], all = 0;
+    for (int i = 0; i < 3; i++) all += dry[i] = each[i]->high;
+    if (all > os_memory_available()) {
+        ledger_print(&r->ledger, LOG_RUN);
+        return FAIL(ERR_NOMEM,
+                    "the run needs %.2f GiB, of memory there are %.2f GiB available; the table above says what for: lower train.micro_batch or "
+                    "data.seq, or take stash.strategy=recompute or a smaller model",
+                    (double)all / 1073741824.0, (double)os_memory_available() / 1073741824.0);
+    }
     for (int i = 0; i < 3; i++) {
-        dry[i] = each[i]->high;
         TRY(arena_reserve(each[i], dry[i]));
     }
     TRY(lay_out(r, u));
@@ -104,11 +113,26 @@ static err_t open_inner(struct run *r, const struct run_setup *u) {
     return load_weights(r);
 }
 
+/* Numbers that no memory holds end here, before products of them are taken; and row indices are 32-bit. */
+static err_t check_size(const struct spec *s, const struct run_setup *u) {
+    const double tokens = (double)u->rows * (double)u->seq, k = s->top_k > 0 ? s->top_k : 1;
+    if (tokens * k >= 2147483648.0)
+        return FAIL(ERR_USAGE, "a micro-batch of %lld sequences of %lld tokens is %.3g rows, more than 2^31; lower train.micro_batch or data.seq",
+                    (long long)u->rows, (long long)u->seq, tokens * k);
+    const double width =
+        (double)s->hidden * (8 + 4 * k) + 6 * k * (double)s->expert_width + 6 * (double)s->dense_width + (double)s->vocab + s->experts;
+    if (tokens * width > 1e15)
+        return FAIL(ERR_NOMEM, "a micro-batch of %lld sequences of %lld tokens needs some %.3g bytes; lower train.micro_batch or data.seq",
+                    (long long)u->rows, (long long)u->seq, tokens * width);
+    return OK;
+}
+
 err_t run_open(struct run *r, const struct model_src *src, const struct run_setup *u) {
     *r = (struct run){.src = src};
     r->shape = (struct shape){
         .spec = &src->spec, .act = u->act, .rows = u->rows, .seq = u->seq, .tokens = u->rows * u->seq, .backward = u->train, .keep = u->keep};
-    err_t err = open_inner(r, u);
+    err_t err = check_size(&src->spec, u);
+    if (err == OK) err = open_inner(r, u);
     if (err != OK) run_close(r);
     return err;
 }
