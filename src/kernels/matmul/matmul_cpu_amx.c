@@ -5,18 +5,16 @@
 enum { MR = 32, NR = 32, STEP = 32, MC = 256, NC = 256, KC = 512, TILE_BYTES = 1024 };
 _Static_assert(MATMUL_FITS(MC, NC, KC, 2), "the block fits its buffers");
 
-static void begin(void) {
-    struct { /* palette 1: every one of the eight tiles is 16 rows of 64 bytes */
-        uint8_t palette, start_row, reserved[14];
-        uint16_t row_bytes[16];
-        uint8_t rows[16];
-    } config = {.palette = 1};
-    for (int i = 0; i < 8; i++) {
-        config.row_bytes[i] = 64;
-        config.rows[i] = 16;
-    }
-    _tile_loadconfig(&config);
-}
+/* Palette 1: every one of the eight tiles is 16 rows of 64 bytes. A constant, because the compiler takes
+ * ldtilecfg to read only a word of it and would drop stores to the rest. */
+static const struct {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+} tiles = {.palette = 1, .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64}, .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
+_Static_assert(sizeof tiles == 64, "the layout of ldtilecfg");
+
+static void begin(void) { _tile_loadconfig(&tiles); }
 
 static void end(void) { _tile_release(); }
 
