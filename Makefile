@@ -76,6 +76,14 @@ check-all: sanitized
 	+$(call tested,$(BUILD),$(EXTRA))
 	MOP_TORTURE=all FUZZ_RUNS=$(FUZZ_RUNS) tools/run_tests.sh $(BUILD) $(BUILD)/asan $(BUILD)/tsan
 
+# Search for new inputs with libFuzzer: make fuzz-yaml SECONDS=60
+SECONDS ?= 60
+fuzz-%:
+	+$(MAKE) -j$(JOBS) CC=clang BUILD=$(BUILD)/fuzz EXTRA="$(ASAN) -fsanitize=fuzzer-no-link" $(BUILD)/fuzz/libmop.a
+	clang $(ALL_CFLAGS) $(CPPFLAGS) -Itests -DMOP_LIBFUZZER $(ASAN) -fsanitize=fuzzer -o $(BUILD)/fuzz/$* tests/fuzz/fuzz_$*.c $(BUILD)/fuzz/libmop.a $(ALL_LIBS)
+	mkdir -p $(BUILD)/fuzz/found-$*
+	$(BUILD)/fuzz/$* -max_total_time=$(SECONDS) -max_len=65536 -timeout=20 -artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/found-$* tests/fuzz/corpus/$*
+
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILD)/mop $(DESTDIR)$(PREFIX)/bin/mop
