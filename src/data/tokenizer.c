@@ -62,7 +62,8 @@ static err_t find_eos(struct tokenizer *t, const char *path) {
     err_t err = OK;
     if (json_is_string(eos)) {
         t->eos = tokenizer_id(t, json_string_value(eos));
-        if (t->eos < 0) log_line(LOG_WARN, "%s: eos_token \"%.60s\" is not in the tokenizer: there is no end-of-document token", config, json_string_value(eos));
+        if (t->eos < 0)
+            log_line(LOG_WARN, "%s: eos_token \"%.60s\" is not in the tokenizer: there is no end-of-document token", config, json_string_value(eos));
     } else if (eos && !json_is_null(eos)) {
         err = FAIL(ERR_FORMAT, "%s: eos_token is neither text nor null; correct the file", config);
     }
@@ -156,7 +157,8 @@ err_t tokenizer_encode(const struct tokenizer *t, struct tok_scratch *s, const c
 
 err_t tokenizer_bytes(const struct tokenizer *t, int32_t id, const char **text, int64_t *bytes) {
     if (id < 0 || id >= t->vocab || t->raw[id].bytes < 0)
-        return FAIL(ERR_FAILED, "id %d is not in the tokenizer, whose ids are below %lld; check that the ids are this tokenizer's", (int)id, (long long)t->vocab);
+        return FAIL(ERR_FAILED, "id %d is not in the tokenizer, whose ids are below %lld; check that the ids are this tokenizer's", (int)id,
+                    (long long)t->vocab);
     *text = t->pool.text + t->raw[id].at;
     *bytes = t->raw[id].bytes;
     return OK;

@@ -10,7 +10,10 @@
 struct tokenizer;
 struct tok_scratch; /* regex state, buffers, cache of words; one per thread */
 
-struct tok_ids { int32_t *ids; int64_t count, room; }; /* grows; free(ids) */
+struct tok_ids {
+    int32_t *ids;
+    int64_t count, room;
+}; /* grows; free(ids) */
 
 MUST err_t tokenizer_open(const char *path, struct tokenizer **out);
 void tokenizer_close(struct tokenizer *t);
@@ -28,7 +31,7 @@ MUST err_t tokenizer_decode(const struct tokenizer *t, const int32_t *ids, int64
 /* Raw bytes of one id (for streaming text as it is generated); borrowed. */
 MUST err_t tokenizer_bytes(const struct tokenizer *t, int32_t id, const char **text, int64_t *bytes);
 
-int64_t tokenizer_vocab(const struct tokenizer *t); /* largest id + 1, added tokens included */
+int64_t tokenizer_vocab(const struct tokenizer *t);                 /* largest id + 1, added tokens included */
 int32_t tokenizer_id(const struct tokenizer *t, const char *token); /* of an added or vocabulary token as written in the file; -1 */
 /* End-of-document id: eos_token of a tokenizer_config.json beside the file, else <|endoftext|>, </s>, <|im_end|> or <|end_of_text|>, the first there is; -1. */
 int32_t tokenizer_eos(const struct tokenizer *t);

@@ -20,7 +20,8 @@ err_t tok_grow(void **p, int64_t *room, int64_t need, size_t size) {
 }
 
 err_t tok_pool_add(struct tok_pool *p, const char *text, int64_t bytes, struct tok_str *out) {
-    if (p->bytes + bytes > INT32_MAX) return FAIL(ERR_FAILED, "different words and tokens make more than 2 GiB; use less text or a smaller vocabulary");
+    if (p->bytes + bytes > INT32_MAX)
+        return FAIL(ERR_FAILED, "different words and tokens make more than 2 GiB; use less text or a smaller vocabulary");
     TRY(tok_grow((void **)&p->text, &p->room, p->bytes + bytes + 1, 1));
     memcpy(p->text + p->bytes, text, (size_t)bytes);
     *out = (struct tok_str){.at = (uint32_t)p->bytes, .bytes = (int32_t)bytes};
@@ -239,7 +240,7 @@ err_t bpe_word(struct tok_scratch *s, const char *word, int64_t bytes) {
         e->bytes = (uint8_t)bytes;
         e->count = (uint8_t)made;
         memcpy(e->word, word, (size_t)bytes);
-        memcpy(e->ids, s->out->ids + first, (size_t)made * sizeof *e->ids);
+        for (int64_t i = 0; i < made; i++) e->ids[i] = s->out->ids[first + i];
     }
     return OK;
 }

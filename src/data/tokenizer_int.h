@@ -22,9 +22,18 @@ enum {
 MUST err_t tok_grow(void **p, int64_t *room, int64_t need, size_t size);
 
 /* ---- strings to ids: open addressing, a fixed number of keys ---- */
-struct tok_str { uint32_t at; int32_t bytes; }; /* in a pool; bytes -1: there is none */
-struct tok_map { int32_t *slot; int64_t slots; }; /* id + 1, or 0 */
-struct tok_pool { char *text; int64_t bytes, room; };
+struct tok_str {
+    uint32_t at;
+    int32_t bytes;
+}; /* in a pool; bytes -1: there is none */
+struct tok_map {
+    int32_t *slot;
+    int64_t slots;
+}; /* id + 1, or 0 */
+struct tok_pool {
+    char *text;
+    int64_t bytes, room;
+};
 MUST err_t tok_pool_add(struct tok_pool *p, const char *text, int64_t bytes, struct tok_str *out);
 MUST err_t tok_map_new(struct tok_map *m, int64_t keys);
 /* The id of a string among those whose text is strings[id], or -1. */
@@ -43,16 +52,34 @@ int byte_char_put(const struct byte_chars *b, unsigned char byte, char *to); /* 
 int64_t byte_chars_decode(const struct byte_chars *b, const char *text, int64_t bytes, char *to);
 
 /* ---- merges: a pair of ids to the rank of its rule and the id it makes ---- */
-struct tok_merge { uint64_t pair; uint32_t rank; int32_t id; }; /* pair UINT64_MAX: empty */
-struct tok_merges { struct tok_merge *slot; int64_t slots; };
+struct tok_merge {
+    uint64_t pair;
+    uint32_t rank;
+    int32_t id;
+}; /* pair UINT64_MAX: empty */
+struct tok_merges {
+    struct tok_merge *slot;
+    int64_t slots;
+};
 MUST err_t tok_merges_new(struct tok_merges *m, int64_t rules);
 void tok_merges_add(struct tok_merges *m, int32_t a, int32_t b, uint32_t rank, int32_t id); /* a later rule for a pair replaces the earlier */
 const struct tok_merge *tok_merges_find(const struct tok_merges *m, int32_t a, int32_t b);
 
 /* ---- added tokens: a byte trie; matches are leftmost, then longest ---- */
-struct tok_added { struct tok_str content; int32_t id; bool single_word, lstrip, rstrip, normalized, special; };
-struct trie_node { int32_t child, sibling, added; unsigned char byte; }; /* 0: none; added -1: no token ends here */
-struct trie { struct trie_node *nodes; int64_t count, room; int32_t root[256]; };
+struct tok_added {
+    struct tok_str content;
+    int32_t id;
+    bool single_word, lstrip, rstrip, normalized, special;
+};
+struct trie_node {
+    int32_t child, sibling, added;
+    unsigned char byte;
+}; /* 0: none; added -1: no token ends here */
+struct trie {
+    struct trie_node *nodes;
+    int64_t count, room;
+    int32_t root[256];
+};
 MUST err_t trie_add(struct trie *t, const char *text, int64_t bytes, int32_t added); /* ERR_FORMAT if the text is there */
 /* The longest token that begins at `text`, or -1. */
 int32_t trie_longest(const struct trie *t, const char *text, int64_t bytes, int64_t *matched);
@@ -87,7 +114,7 @@ struct tokenizer {
     bool joined;         /* there is a decoder; without one, decoding puts spaces between tokens */
     struct tok_added *added;
     int64_t added_count;
-    struct tok_map added_map; /* their contents to ids */
+    struct tok_map added_map;      /* their contents to ids */
     struct trie plain, normalized; /* added tokens sought before and after normalisation */
     struct tok_step steps[TOK_STEPS];
     int step_count;
@@ -103,13 +130,19 @@ MUST err_t tok_scratch_init(const struct tokenizer *t, struct tok_scratch *s);
 void tok_scratch_fini(struct tok_scratch *s);
 
 /* ---- Unicode ---- */
-struct unicode_range { int32_t first, last; const char *name; };
+struct unicode_range {
+    int32_t first, last;
+    const char *name;
+};
 const struct unicode_range *unicode_newer(int *count);
 bool unicode_is_space(int32_t c);
 bool unicode_is_word(int32_t c);
 int32_t unicode_get(const char *p, int64_t bytes, int *length); /* of valid UTF-8 */
 
-struct nfc_char { int32_t c, ccc; int64_t at; };
+struct nfc_char {
+    int32_t c, ccc;
+    int64_t at;
+};
 struct nfc { /* zero to begin with */
     char *text;
     int64_t bytes, text_room;
@@ -123,16 +156,28 @@ MUST err_t nfc_text(struct nfc *n, const char *text, int64_t bytes, const char *
 void nfc_free(struct nfc *n);
 
 /* ---- encoding ---- */
-struct bpe_symbol { int32_t id, prev, next; }; /* id -1: merged away */
-struct bpe_merge { uint32_t rank; int32_t at, id; };
-struct cache_entry { uint8_t bytes, count; char word[TOK_CACHE_WORD]; int32_t ids[TOK_CACHE_IDS]; };
+struct bpe_symbol {
+    int32_t id, prev, next;
+}; /* id -1: merged away */
+struct bpe_merge {
+    uint32_t rank;
+    int32_t at, id;
+};
+struct cache_entry {
+    uint8_t bytes, count;
+    char word[TOK_CACHE_WORD];
+    int32_t ids[TOK_CACHE_IDS];
+};
 
 struct tok_scratch {
     const struct tokenizer *t;
     pcre2_match_data *match;
     pcre2_match_context *context;
     pcre2_jit_stack *stack;
-    struct { char *text; int64_t room; } step[TOK_STEPS]; /* what PREFIX and BYTES write */
+    struct {
+        char *text;
+        int64_t room;
+    } step[TOK_STEPS]; /* what PREFIX and BYTES write */
     struct nfc nfc;
     char *word;
     int64_t word_room;

@@ -7,20 +7,26 @@
 
 #include <jansson.h>
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct load { struct tokenizer *t; const char *path; };
+struct load {
+    struct tokenizer *t;
+    const char *path;
+};
 
-#define BAD(l, field, ...) bad((l), (field), __VA_ARGS__)
-static err_t bad(const struct load *l, const char *field, const char *fmt, ...) PRINTF_LIKE(3, 4);
-static err_t bad(const struct load *l, const char *field, const char *fmt, ...) {
+/* The value stands in the macro so that an analyser of this file alone sees that it is an error. */
+#define BAD(l, field, ...) (bad((l), (field), __VA_ARGS__), ERR_FORMAT)
+static void bad(const struct load *l, const char *field, const char *fmt, ...) PRINTF_LIKE(3, 4);
+static void bad(const struct load *l, const char *field, const char *fmt, ...) {
     char text[512];
     va_list ap;
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    return FAIL(ERR_FORMAT, "%s: %s: %s", l->path, field, text);
+    (void)FAIL(ERR_FORMAT, "%s: %s: %s", l->path, field, text);
 }
 
 static const char *kind_of(const json_t *j) {
@@ -36,8 +42,7 @@ static err_t only(const struct load *l, const char *field, json_t *object, const
     json_object_foreach(object, key, value) {
         size_t n = strlen(key);
         bool known = false;
-        for (const char *k = keys; *k && !known; k += strcspn(k, " "), k += *k == ' ')
-            known = strcspn(k, " ") == n && memcmp(k, key, n) == 0;
+        for (const char *k = keys; *k && !known; k += strcspn(k, " "), k += *k == ' ') known = strcspn(k, " ") == n && memcmp(k, key, n) == 0;
         if (!known && !json_is_null(value)) return BAD(l, field, "\"%.60s\" is not supported; remove it if nothing depends on it", key);
     }
     return OK;
@@ -106,8 +111,8 @@ static err_t load_vocab(struct load *l, json_t *vocab, const char *unk) {
         int32_t id;
         TRY(get_id(l, "model.vocab", key, value, &id));
         if (t->tokens[id].bytes >= 0)
-            return BAD(l, "model.vocab", "\"%.60s\" and \"%.*s\" have the same id %d; give one another", key, t->tokens[id].bytes > 60 ? 60 : t->tokens[id].bytes,
-                       t->pool.text + t->tokens[id].at, (int)id);
+            return BAD(l, "model.vocab", "\"%.60s\" and \"%.*s\" have the same id %d; give one another", key,
+                       t->tokens[id].bytes > 60 ? 60 : t->tokens[id].bytes, t->pool.text + t->tokens[id].at, (int)id);
         TRY(tok_pool_add(&t->pool, key, (int64_t)strlen(key), &t->tokens[id]));
         tok_map_add(&t->map, &t->pool, t->tokens, id);
     }
@@ -120,7 +125,8 @@ static err_t load_vocab(struct load *l, json_t *vocab, const char *unk) {
     }
     if (missing && unk && t->unk < 0) return BAD(l, "model.unk_token", "\"%.60s\" is not in model.vocab; correct the file", unk);
     if (missing && t->unk < 0)
-        log_line(LOG_WARN, "%s: the vocabulary has no token for %d of the 256 bytes; text loses them, as it does in Hugging Face's tokenizers", l->path, missing);
+        log_line(LOG_WARN, "%s: the vocabulary has no token for %d of the 256 bytes; text loses them, as it does in Hugging Face's tokenizers",
+                 l->path, missing);
     return OK;
 }
 
@@ -227,7 +233,8 @@ static err_t load_normalizer(struct load *l, json_t *n, const char *field) {
         l->t->nfc = true; /* twice is once */
         return only(l, field, n, "type");
     }
-    if (!is(type, "Sequence") || !is(field, "normalizer")) return BAD(l, field, "\"%.60s\" is not supported, only NFC is; use another tokenizer", type);
+    if (!is(type, "Sequence") || !is(field, "normalizer"))
+        return BAD(l, field, "\"%.60s\" is not supported, only NFC is; use another tokenizer", type);
     TRY(only(l, field, n, "type normalizers"));
     json_t *list = json_object_get(n, "normalizers"), *item;
     if (!json_is_array(list)) return BAD(l, field, "normalizers is %s, not an array; correct the file", kind_of(list));
@@ -318,7 +325,8 @@ static err_t load_decoder(struct load *l, const char *field, json_t *d, int *fou
         if (++*found > 1) return BAD(l, field, "has ByteLevel twice, which is not supported; use another tokenizer");
         return only(l, field, d, "type add_prefix_space trim_offsets use_regex");
     }
-    if (!is(type, "Sequence") || !is(field, "decoder")) return BAD(l, field, "\"%.60s\" is not supported, only ByteLevel is; use another tokenizer", type);
+    if (!is(type, "Sequence") || !is(field, "decoder"))
+        return BAD(l, field, "\"%.60s\" is not supported, only ByteLevel is; use another tokenizer", type);
     TRY(only(l, field, d, "type decoders"));
     json_t *list = json_object_get(d, "decoders"), *item;
     if (!json_is_array(list) || json_array_size(list) == 0) return BAD(l, field, "decoders is no list of decoders; correct the file");
@@ -431,11 +439,13 @@ static err_t load_root(struct load *l, json_t *root) {
         log_line(LOG_WARN, "%s: %s is not applied: texts are encoded whole, as transformers does unless asked", l->path, per_call[i]);
     }
     json_t *added = json_object_get(root, "added_tokens");
-    if (added && !json_is_array(added) && !json_is_null(added)) return BAD(l, "added_tokens", "is %s, not an array; correct the file", kind_of(added));
+    if (added && !json_is_array(added) && !json_is_null(added))
+        return BAD(l, "added_tokens", "is %s, not an array; correct the file", kind_of(added));
     TRY(load_model(l, json_object_get(root, "model"), added));
     TRY(load_normalizer(l, json_object_get(root, "normalizer"), "normalizer"));
     json_t *pre = json_object_get(root, "pre_tokenizer");
-    if (!pre || json_is_null(pre)) return BAD(l, "pre_tokenizer", "null is not supported; use a byte-level BPE tokenizer (ByteLevel, or Split and ByteLevel)");
+    if (!pre || json_is_null(pre))
+        return BAD(l, "pre_tokenizer", "null is not supported; use a byte-level BPE tokenizer (ByteLevel, or Split and ByteLevel)");
     bool bytes = false;
     TRY(load_step(l, "pre_tokenizer", pre, &bytes));
     if (!bytes) return BAD(l, "pre_tokenizer", "has no ByteLevel; use a byte-level BPE tokenizer");
@@ -454,7 +464,8 @@ err_t tokenizer_load(struct tokenizer *t, const char *path, const char *json, in
     json_error_t e;
     json_t *root = json_loadb(json, (size_t)bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &e);
     if (!root) {
-        if (json_error_code(&e) == json_error_out_of_memory) return FAIL(ERR_NOMEM, "%s: no memory to read %lld bytes of JSON; free some", path, (long long)bytes);
+        if (json_error_code(&e) == json_error_out_of_memory)
+            return FAIL(ERR_NOMEM, "%s: no memory to read %lld bytes of JSON; free some", path, (long long)bytes);
         return FAIL(ERR_FORMAT, "%s: the file is not JSON as it must be: %s at line %d, column %d; correct the file", path, e.text, e.line, e.column);
     }
     byte_chars_init(&t->chars);

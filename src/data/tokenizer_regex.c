@@ -15,19 +15,23 @@ struct re {
     const char *pattern, *p, *end;
     char *out;
     int64_t n, room;
-    int64_t atom;                          /* where the item that a quantifier would repeat begins in out; -1: none */
+    int64_t atom;                                     /* where the item that a quantifier would repeat begins in out; -1: none */
     int64_t group[MAX_GROUPS], first[MAX_GROUPS + 1]; /* where each open group and its content begin in out */
     int depth;
 };
 
-static const struct { int32_t first, last; } spaces[] = {{9, 13},           {0x20, 0x20},     {0x85, 0x85},     {0xa0, 0xa0},
-                                                        {0x1680, 0x1680},  {0x2000, 0x200a}, {0x2028, 0x2029}, {0x202f, 0x202f},
-                                                        {0x205f, 0x205f},  {0x3000, 0x3000}};
+static const struct {
+    int32_t first, last;
+} spaces[] = {{9, 13},          {0x20, 0x20},     {0x85, 0x85},     {0xa0, 0xa0},     {0x1680, 0x1680},
+              {0x2000, 0x200a}, {0x2028, 0x2029}, {0x202f, 0x202f}, {0x205f, 0x205f}, {0x3000, 0x3000}};
 enum { SPACES = sizeof spaces / sizeof *spaces };
 
 /* General categories by their short and long names, and scripts, with the characters below 128 that are in them: named
  * apart, they spare PCRE2 a look into its tables. */
-static const struct { const char *name, *lng, *ascii; bool script; } properties[] = {
+static const struct {
+    const char *name, *lng, *ascii;
+    bool script;
+} properties[] = {
     {"L", "Letter", "A-Za-z", false},
     {"Lu", "UppercaseLetter", "A-Z", false},
     {"Ll", "LowercaseLetter", "a-z", false},
@@ -183,7 +187,7 @@ static err_t read_char_escape(struct re *r, char e, int32_t *c) {
     const char *l = e ? strchr(letters, e) : NULL;
     *c = -1;
     if (l) {
-        *c = codes[l - letters];
+        *c = (unsigned char)codes[l - letters];
     } else if (e == 'x' || e == 'u') {
         bool braces = e == 'x' && r->p < r->end && *r->p == '{';
         int64_t most = braces ? 8 : e == 'x' ? 2 : 4, digits = 0;

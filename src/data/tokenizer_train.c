@@ -20,10 +20,24 @@
 enum { MIN_COUNT = 2 };
 #define PROGRESS_NS INT64_C(1000000000)
 
-struct word { struct tok_str text; int64_t count; int64_t at; int32_t length; }; /* its symbols are symbols[at, at+length) */
-struct pair { uint64_t key; int64_t count; int32_t words, mark; };               /* key UINT64_MAX: empty; words: a list of posts */
-struct post { int32_t word, next; };                                              /* next -1: the end */
-struct best { int64_t count; uint64_t key; };
+struct word {
+    struct tok_str text;
+    int64_t count;
+    int64_t at;
+    int32_t length;
+}; /* its symbols are symbols[at, at+length) */
+struct pair {
+    uint64_t key;
+    int64_t count;
+    int32_t words, mark;
+}; /* key UINT64_MAX: empty; words: a list of posts */
+struct post {
+    int32_t word, next;
+}; /* next -1: the end */
+struct best {
+    int64_t count;
+    uint64_t key;
+};
 
 struct trainer {
     const struct tokenizer_train_args *args;
@@ -121,7 +135,8 @@ static err_t count_words(struct trainer *r) {
         texts++;
         read += bytes;
         if (time_to_tell(r))
-            log_progress("counting words: %.1f of %.1f MB, %lld different", (double)read / 1e6, (double)i64_max(read, r->args->text_bytes) / 1e6, (long long)r->word_count);
+            log_progress("counting words: %.1f of %.1f MB, %lld different", (double)read / 1e6, (double)i64_max(read, r->args->text_bytes) / 1e6,
+                         (long long)r->word_count);
     }
     log_line(LOG_RUN, "%lld texts, %.1f MB: %lld different words", (long long)texts, (double)read / 1e6, (long long)r->word_count);
 done:
@@ -228,14 +243,16 @@ static err_t first_pairs(struct trainer *r) {
     r->free_post = -1;
     TRY(grow_pairs(r));
     r->symbols = malloc((size_t)r->pool.bytes * sizeof *r->symbols + 1);
-    if (!r->symbols) return FAIL(ERR_NOMEM, "no memory for the symbols of %lld bytes of words; free some or train on less text", (long long)r->pool.bytes);
+    if (!r->symbols)
+        return FAIL(ERR_NOMEM, "no memory for the symbols of %lld bytes of words; free some or train on less text", (long long)r->pool.bytes);
     int64_t at = 0;
     for (int64_t w = 0; w < r->word_count; w++) {
         struct word *word = &r->words[w];
         word->at = at;
         word->length = word->text.bytes;
         for (int32_t i = 0; i < word->length; i++) r->symbols[at++] = r->base.byte_id[(unsigned char)r->pool.text[word->text.at + (uint32_t)i]];
-        for (int32_t i = 0; i + 1 < word->length; i++) TRY(pair_add(r, r->symbols[word->at + i], r->symbols[word->at + i + 1], word->count, (int32_t)w, 0));
+        for (int32_t i = 0; i + 1 < word->length; i++)
+            TRY(pair_add(r, r->symbols[word->at + i], r->symbols[word->at + i + 1], word->count, (int32_t)w, 0));
     }
     return push_risen(r);
 }
@@ -308,7 +325,8 @@ static err_t merge_pairs(struct trainer *r, int64_t tokens) {
         pair_slot(r, b.key)->count = 0; /* a run like "aaa" holds it twice and loses it once */
         TRY(push_risen(r));
         mark++;
-        if (time_to_tell(r)) log_progress("merging: %lld of %lld tokens, last one seen %lld times", (long long)r->token_count, (long long)tokens, (long long)b.count);
+        if (time_to_tell(r))
+            log_progress("merging: %lld of %lld tokens, last one seen %lld times", (long long)r->token_count, (long long)tokens, (long long)b.count);
     }
     return OK;
 }
@@ -318,24 +336,28 @@ static err_t merge_pairs(struct trainer *r, int64_t tokens) {
 /* Everything but merges, their tokens and the special tokens' ids, which count on from `first_special`. */
 static json_t *describe(const struct trainer *r, int64_t first_special) {
     static const char *const split[] = {
-        [TOK_PATTERN_QWEN] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+        [TOK_PATTERN_QWEN] =
+            "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
         [TOK_PATTERN_LLAMA3] =
             "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"};
     enum tok_pattern pattern = r->args->pattern;
     json_t *added = json_array();
-    for (int64_t i = 0; i < r->args->special_count; i++)
-        (void)json_array_append_new(added, json_pack("{s:I, s:s, s:b, s:b, s:b, s:b, s:b}", "id", (json_int_t)(first_special + i), "content", r->args->specials[i],
-                                                     "single_word", 0, "lstrip", 0, "rstrip", 0, "normalized", 0, "special", 1));
-    json_t *pre = json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", 0, "trim_offsets", 1, "use_regex", pattern == TOK_PATTERN_GPT2);
+    json_int_t id = first_special;
+    for (int64_t i = 0; i < r->args->special_count; i++, id++)
+        (void)json_array_append_new(added, json_pack("{s:I, s:s, s:b, s:b, s:b, s:b, s:b}", "id", id, "content", r->args->specials[i], "single_word",
+                                                     0, "lstrip", 0, "rstrip", 0, "normalized", 0, "special", 1));
+    json_t *pre =
+        json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", 0, "trim_offsets", 1, "use_regex", pattern == TOK_PATTERN_GPT2);
     if (pattern != TOK_PATTERN_GPT2)
-        pre = json_pack("{s:s, s:[{s:s, s:{s:s}, s:s, s:b}, o]}", "type", "Sequence", "pretokenizers", "type", "Split", "pattern", "Regex", split[pattern],
-                        "behavior", "Isolated", "invert", 0, pre);
+        pre = json_pack("{s:s, s:[{s:s, s:{s:s}, s:s, s:b}, o]}", "type", "Sequence", "pretokenizers", "type", "Split", "pattern", "Regex",
+                        split[pattern], "behavior", "Isolated", "invert", 0, pre);
     json_t *normalizer = pattern == TOK_PATTERN_QWEN ? json_pack("{s:s}", "type", "NFC") : json_null();
     json_t *decoder = json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", 1, "trim_offsets", 1, "use_regex", 1);
-    json_t *model = json_pack("{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:{}, s:[]}", "type", "BPE", "dropout", "unk_token", "continuing_subword_prefix",
-                              "end_of_word_suffix", "fuse_unk", 0, "byte_fallback", 0, "ignore_merges", 0, "vocab", "merges");
-    return json_pack("{s:s, s:n, s:n, s:o, s:o, s:o, s:n, s:o, s:o}", "version", "1.0", "truncation", "padding", "added_tokens", added, "normalizer", normalizer,
-                     "pre_tokenizer", pre, "post_processor", "decoder", decoder, "model", model);
+    json_t *model =
+        json_pack("{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:{}, s:[]}", "type", "BPE", "dropout", "unk_token", "continuing_subword_prefix",
+                  "end_of_word_suffix", "fuse_unk", 0, "byte_fallback", 0, "ignore_merges", 0, "vocab", "merges");
+    return json_pack("{s:s, s:n, s:n, s:o, s:o, s:o, s:n, s:o, s:o}", "version", "1.0", "truncation", "padding", "added_tokens", added, "normalizer",
+                     normalizer, "pre_tokenizer", pre, "post_processor", "decoder", decoder, "model", model);
 }
 
 /* The tokens and merges found so far into a description; NULL where memory ends. */
@@ -367,12 +389,13 @@ static err_t dump(const struct trainer *r, char **text) {
 static err_t check(const struct tokenizer_train_args *a) {
     int64_t least = 256 + a->special_count;
     if (a->vocab < least || a->vocab > TOK_MAX_ID)
-        return FAIL(ERR_USAGE, "a vocabulary of %lld tokens is outside %lld (256 bytes and the special tokens) to %d; choose another size", (long long)a->vocab,
-                    (long long)least, TOK_MAX_ID);
+        return FAIL(ERR_USAGE, "a vocabulary of %lld tokens is outside %lld (256 bytes and the special tokens) to %d; choose another size",
+                    (long long)a->vocab, (long long)least, TOK_MAX_ID);
     for (int64_t i = 0; i < a->special_count; i++) {
         const char *s = a->specials[i];
         int64_t bytes = (int64_t)strlen(s);
-        if (bytes == 0 || utf8_valid(s, bytes) != bytes) return FAIL(ERR_USAGE, "special token %lld is empty or not UTF-8; give it a text", (long long)i);
+        if (bytes == 0 || utf8_valid(s, bytes) != bytes)
+            return FAIL(ERR_USAGE, "special token %lld is empty or not UTF-8; give it a text", (long long)i);
         for (int64_t k = 0; k < i; k++)
             if (strcmp(s, a->specials[k]) == 0) return FAIL(ERR_USAGE, "the special token \"%.60s\" is there twice; remove one", s);
     }
@@ -416,9 +439,10 @@ static err_t train(struct trainer *r) {
     TRY(first_pairs(r));
     TRY(merge_pairs(r, a->vocab - a->special_count));
     TRY(check_specials(r));
-    if (r->token_count + a->special_count < a->vocab)
-        log_line(LOG_WARN, "the text has pairs for %lld tokens only, not %lld; train on more text or ask for fewer",
-                 (long long)(r->token_count + a->special_count), (long long)a->vocab);
+    long long made = r->token_count;
+    made += a->special_count;
+    if (made < a->vocab)
+        log_line(LOG_WARN, "the text has pairs for %lld tokens only, not %lld; train on more text or ask for fewer", made, (long long)a->vocab);
     TRY(dump(r, &text));
     err = os_write_all(a->path, text, (int64_t)strlen(text));
     free(text);

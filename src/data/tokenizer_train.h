@@ -18,7 +18,7 @@ struct tokenizer_train_args {
     const char *const *specials; /* their contents; none repeats, none is a token by itself */
     int64_t special_count;
     enum tok_pattern pattern;
-    const char *path;            /* of the tokenizer.json; written whole or not at all */
+    const char *path; /* of the tokenizer.json; written whole or not at all */
 };
 
 MUST err_t tokenizer_train(const struct tokenizer_train_args *a);

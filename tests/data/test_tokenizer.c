@@ -16,7 +16,8 @@ static void write_file(const char *path, const char *text, size_t bytes) {
 }
 
 /* Encode and decode one text and compare. */
-static void check_text(const struct tokenizer *t, struct tok_scratch *s, const char *name, const json_t *text, const json_t *ids, const json_t *decoded) {
+static void check_text(const struct tokenizer *t, struct tok_scratch *s, const char *name, const json_t *text, const json_t *ids,
+                       const json_t *decoded) {
     struct tok_ids out = {0};
     err_t err = tokenizer_encode(t, s, json_string_value(text), (int64_t)json_string_length(text), &out);
     bool same = err == OK && out.count == (int64_t)json_array_size(ids);
@@ -80,7 +81,8 @@ static void variants(void) {
         if (!CASE(err == OK, "%s: %s", name, err_message())) continue;
         NEED(tok_scratch_new(t, &s));
         for (size_t i = 0; i < json_array_size(texts); i++)
-            check_text(t, s, name, json_array_get(texts, i), json_array_get(json_object_get(variant, "ids"), i), json_array_get(json_object_get(variant, "decoded"), i));
+            check_text(t, s, name, json_array_get(texts, i), json_array_get(json_object_get(variant, "ids"), i),
+                       json_array_get(json_object_get(variant, "decoded"), i));
         tok_scratch_free(s);
         tokenizer_close(t);
     }
@@ -134,7 +136,11 @@ static void refusals(void) {
     struct tok_ids a = {0}, b = {0};
     CASE_OK(tokenizer_encode(t, s, "Hello", 5, &a));
     int64_t kept = a.count;
-    CASE_ERR(tokenizer_encode(t, s, "ab\xff" "cd", 5, &a), ERR_FORMAT, "byte 2");
+    CASE_ERR(tokenizer_encode(t, s,
+                              "ab\xff"
+                              "cd",
+                              5, &a),
+             ERR_FORMAT, "byte 2");
     CASE_ERR(tokenizer_encode(t, s, "ab\xed\xa0\x80", 5, &a), ERR_FORMAT, "byte 2");
     CASE_ERR(tokenizer_encode(t, s, "abc\xe4\xb8", 5, &a), ERR_FORMAT, "byte 3");
     CASE(a.count == kept, "a refused text adds no ids");
@@ -170,7 +176,11 @@ static void refusals(void) {
 
 /* The token that ends a document is tokenizer_config.json's. */
 static void end_of_document(void) {
-    static const struct { const char *config; int32_t eos; err_t err; } cases[] = {
+    static const struct {
+        const char *config;
+        int32_t eos;
+        err_t err;
+    } cases[] = {
         {"{\"eos_token\": \"<|im_end|>\"}", 3002, OK},
         {"{\"eos_token\": {\"content\": \"<|im_end|>\", \"lstrip\": false}}", 3002, OK},
         {"{\"eos_token\": null}", 3000, OK},

@@ -12,7 +12,12 @@
 static char path[512];
 
 /* ---- texts ---- */
-struct texts { const char *const *list; int64_t count, at; const int64_t *bytes; err_t fail; };
+struct texts {
+    const char *const *list;
+    int64_t count, at;
+    const int64_t *bytes;
+    err_t fail;
+};
 static err_t next_text(void *ctx, const char **text, int64_t *bytes, bool *got) {
     struct texts *x = ctx;
     *got = x->at < x->count;
@@ -24,7 +29,8 @@ static err_t next_text(void *ctx, const char **text, int64_t *bytes, bool *got) 
 }
 
 static const char *const no_specials[] = {NULL};
-static err_t train(const char *const *texts, int64_t count, int64_t vocab, enum tok_pattern pattern, const char *const *specials, int64_t special_count) {
+static err_t train(const char *const *texts, int64_t count, int64_t vocab, enum tok_pattern pattern, const char *const *specials,
+                   int64_t special_count) {
     struct texts x = {.list = texts, .count = count};
     return tokenizer_train(&(struct tokenizer_train_args){
         .next = next_text, .ctx = &x, .vocab = vocab, .specials = specials, .special_count = special_count, .pattern = pattern, .path = path});
@@ -32,7 +38,10 @@ static err_t train(const char *const *texts, int64_t count, int64_t vocab, enum 
 
 /* ---- the slow trainer: words are runs of a..e with the space before them, which every pattern cuts so ---- */
 enum { WORDS = 4096, LONG = 24, IDS = 600 };
-struct slow { int word[WORDS][LONG], length[WORDS], words, left[IDS], right[IDS], merges, tokens; char name[IDS][64]; };
+struct slow {
+    int word[WORDS][LONG], length[WORDS], words, left[IDS], right[IDS], merges, tokens;
+    char name[IDS][64];
+};
 
 static int slow_first(const json_t *vocab, unsigned char byte) {
     char key[4] = {(char)byte, 0};
@@ -93,7 +102,8 @@ static void against_slow(uint64_t seed, enum tok_pattern pattern, int letters) {
     const json_t *ids = json_object_get(model, "vocab"), *merges = json_object_get(model, "merges");
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)ids, key, value) if (json_integer_value(value) < 256) (void)snprintf(s.name[json_integer_value(value)], sizeof s.name[0], "%s", key);
+    json_object_foreach((json_t *)ids, key, value) if (json_integer_value(value) < 256)(void)
+        snprintf(s.name[json_integer_value(value)], sizeof s.name[0], "%s", key);
     s.tokens = 256;
     for (size_t i = 0; i < n;) { /* a word ends before a space */
         int *y = s.word[s.words], k = 0;
@@ -115,7 +125,8 @@ static void against_slow(uint64_t seed, enum tok_pattern pattern, int letters) {
 
 /* ---- a file that was made is one that is read, and means what was asked for ---- */
 static void round_trip(enum tok_pattern pattern) {
-    static const char *const texts[] = {"The cat's hat isn't the other one's; 12345 cats\r\n\r\n  and hats\n", "<|endoftext|>caf\xc3\xa9 cafe\xcc\x81 na\xc3\xafve \xe4\xb8\xad\xe6\x96\x87",
+    static const char *const texts[] = {"The cat's hat isn't the other one's; 12345 cats\r\n\r\n  and hats\n",
+                                        "<|endoftext|>caf\xc3\xa9 cafe\xcc\x81 na\xc3\xafve \xe4\xb8\xad\xe6\x96\x87",
                                         "the cat and the other cat's hat, the hat\n\tthe end", ""};
     static const char *const specials[] = {"<|endoftext|>", "<|im_end|>", "<\xc3\xa9>"};
     struct tokenizer *t;
@@ -160,7 +171,8 @@ static void round_trip(enum tok_pattern pattern) {
 }
 
 static void refusals(void) {
-    static const char *const texts[] = {"some text"}, *const twice[] = {"<a>", "<a>"}, *const empty[] = {""}, *const byte[] = {"a"}, *const broken[] = {"\xff"};
+    static const char *const texts[] = {"some text"}, *const twice[] = {"<a>", "<a>"}, *const empty[] = {""}, *const byte[] = {"a"},
+                             *const broken[] = {"\xff"};
     static const char *const bad[] = {"good", "ba\xe4\xb8 d"};
     (void)remove(path);
     CASE_ERR(train(texts, 1, 255, TOK_PATTERN_GPT2, no_specials, 0), ERR_USAGE, "255");
@@ -172,7 +184,8 @@ static void refusals(void) {
     CASE_ERR(train(texts, 1, 300, TOK_PATTERN_GPT2, byte, 1), ERR_USAGE, "\"a\" is a token");
     CASE_ERR(train(bad, 2, 300, TOK_PATTERN_GPT2, no_specials, 0), ERR_FORMAT, "text 1 is not UTF-8 at byte 2");
     struct texts x = {.list = texts, .count = 1, .fail = ERR_IO};
-    CASE_ERR(tokenizer_train(&(struct tokenizer_train_args){.next = next_text, .ctx = &x, .vocab = 300, .pattern = TOK_PATTERN_GPT2, .path = path}), ERR_IO, "gave up");
+    CASE_ERR(tokenizer_train(&(struct tokenizer_train_args){.next = next_text, .ctx = &x, .vocab = 300, .pattern = TOK_PATTERN_GPT2, .path = path}),
+             ERR_IO, "gave up");
     CASE(fopen(path, "rb") == NULL, "nothing is written on an error");
 
     /* No texts: the bytes and the special tokens. */
