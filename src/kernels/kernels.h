@@ -19,35 +19,35 @@
 #include "kernels/rows/rows.h"
 #include "kernels/swiglu/swiglu.h"
 
-#define KERNEL_LIST(X)                                     \
-    X(matmul, matmul_args)                                 \
-    X(norm_forward, norm_args)                             \
-    X(norm_backward, norm_backward_args)                   \
-    X(rope, rope_args)                                     \
-    X(attention_forward, attention_args)                   \
-    X(attention_backward, attention_backward_args)         \
-    X(swiglu_forward, swiglu_args)                         \
-    X(swiglu_backward, swiglu_args)                        \
-    X(route_forward, route_args)                           \
-    X(route_backward, route_backward_args)                 \
-    X(rows_plan, rows_plan_args)                           \
-    X(rows_gather, rows_gather_args)                       \
-    X(rows_combine, rows_combine_args)                     \
-    X(rows_combine_backward, rows_combine_backward_args)   \
-    X(embed_forward, embed_args)                           \
-    X(embed_backward, embed_args)                          \
-    X(fold_forward, fold_args)                             \
-    X(fold_backward, fold_backward_args)                   \
-    X(adamw, adamw_args)                                   \
-    X(sumsq, sumsq_args)                                   \
-    X(add, add_args)                                       \
-    X(bias_forward, bias_args)                             \
-    X(bias_backward, bias_args)                            \
-    X(clamp_forward, clamp_args)                           \
+#define KERNEL_LIST(X)                                   \
+    X(matmul, matmul_args)                               \
+    X(norm_forward, norm_args)                           \
+    X(norm_backward, norm_backward_args)                 \
+    X(rope, rope_args)                                   \
+    X(attention_forward, attention_args)                 \
+    X(attention_backward, attention_backward_args)       \
+    X(swiglu_forward, swiglu_args)                       \
+    X(swiglu_backward, swiglu_args)                      \
+    X(route_forward, route_args)                         \
+    X(route_backward, route_backward_args)               \
+    X(rows_plan, rows_plan_args)                         \
+    X(rows_gather, rows_gather_args)                     \
+    X(rows_combine, rows_combine_args)                   \
+    X(rows_combine_backward, rows_combine_backward_args) \
+    X(embed_forward, embed_args)                         \
+    X(embed_backward, embed_args)                        \
+    X(fold_forward, fold_args)                           \
+    X(fold_backward, fold_backward_args)                 \
+    X(adamw, adamw_args)                                 \
+    X(sumsq, sumsq_args)                                 \
+    X(add, add_args)                                     \
+    X(bias_forward, bias_args)                           \
+    X(bias_backward, bias_args)                          \
+    X(clamp_forward, clamp_args)                         \
     X(clamp_backward, clamp_args)
 
 struct kernels {
-#define KERNEL_SLOT(name, args) void (*name)(struct pool *pool, const struct args *a);
+#define KERNEL_SLOT(name, args) void (*name)(struct pool * pool, const struct args *a);
     KERNEL_LIST(KERNEL_SLOT)
 #undef KERNEL_SLOT
     const char *isa; /* "reference", "portable", "avx2", "avx512", "avx512_bf16", "amx" */

@@ -41,8 +41,9 @@ err_t kernels_cpu(const char *isa, struct kernels *out) {
         if (level == CPU_LEVELS)
             return FAIL(ERR_USAGE, "there is no set of kernels named %s; the sets are portable, avx2, avx512, avx512_bf16 and amx", isa);
         if (level > best)
-            return FAIL(ERR_USAGE, "this CPU cannot run the kernels for %s; it runs %s and those before it in: portable, avx2, avx512, avx512_bf16, amx",
-                        isa, level_names[best]);
+            return FAIL(ERR_USAGE,
+                        "this CPU cannot run the kernels for %s; it runs %s and those before it in: portable, avx2, avx512, avx512_bf16, amx", isa,
+                        level_names[best]);
     }
     kernels_reference(out);
     if (level >= CPU_AVX512) vector_install_avx512(out);

@@ -16,7 +16,13 @@ enum { OUTS = 8, KEPT = 64, POOLS = 4, SETS_MAX = 3 };
 static const int pool_sizes[POOLS] = {1, 2, 3, 7};
 static const double U32 = 0x1p-24, U16 = 0x1p-8; /* half an ulp at most, relative: fp32, bf16 */
 
-struct out { const char *what; enum dtype t; int64_t n; void *p; double *bound; };
+struct out {
+    const char *what;
+    enum dtype t;
+    int64_t n;
+    void *p;
+    double *bound;
+};
 
 struct io {
     const struct kernels *k;

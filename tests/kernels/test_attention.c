@@ -2,7 +2,13 @@
 #include "kernel_test.h"
 
 enum layout { ONE, DOCUMENTS, SHORT, PADDED, OWN_KEY, WINDOW, LAYOUTS };
-struct shape { int64_t tokens; int heads, kv_heads, dim, q0, kv0, group; int64_t gap; enum layout layout; enum dtype t; };
+struct shape {
+    int64_t tokens;
+    int heads, kv_heads, dim, q0, kv0, group;
+    int64_t gap;
+    enum layout layout;
+    enum dtype t;
+};
 
 static int32_t *starts(struct io *io, int64_t tokens, enum layout layout) {
     int32_t *start = io_new(io, tokens * 4);
@@ -20,15 +26,31 @@ static int32_t *starts(struct io *io, int64_t tokens, enum layout layout) {
 
 static struct attention_args arguments(struct io *io, const struct shape *s) {
     int64_t qs = (int64_t)s->heads * s->dim + s->gap, ks = (int64_t)s->kv_heads * s->dim + s->gap;
-    return (struct attention_args){.act = s->t, .tokens = s->tokens, .heads = s->heads, .kv_heads = s->kv_heads, .head_dim = s->dim, .q_head0 = s->q0,
-                                   .kv_head0 = s->kv0, .group = s->group, .scale = 1 / sqrtf((float)s->dim), .q = io_normal(io, s->t, s->tokens * qs, 2),
-                                   .k = io_normal(io, s->t, s->tokens * ks, 1), .v = io_normal(io, s->t, s->tokens * (ks + 1), 1), .q_stride = qs,
-                                   .k_stride = ks, .v_stride = ks + 1, .start = starts(io, s->tokens, s->layout),
-                                   .o = io_normal(io, s->t, s->tokens * qs, 1), .o_stride = qs, .lse = io_normal(io, DT_F32, s->heads * s->tokens, 1)};
+    return (struct attention_args){.act = s->t,
+                                   .tokens = s->tokens,
+                                   .heads = s->heads,
+                                   .kv_heads = s->kv_heads,
+                                   .head_dim = s->dim,
+                                   .q_head0 = s->q0,
+                                   .kv_head0 = s->kv0,
+                                   .group = s->group,
+                                   .scale = 1 / sqrtf((float)s->dim),
+                                   .q = io_normal(io, s->t, s->tokens * qs, 2),
+                                   .k = io_normal(io, s->t, s->tokens * ks, 1),
+                                   .v = io_normal(io, s->t, s->tokens * (ks + 1), 1),
+                                   .q_stride = qs,
+                                   .k_stride = ks,
+                                   .v_stride = ks + 1,
+                                   .start = starts(io, s->tokens, s->layout),
+                                   .o = io_normal(io, s->t, s->tokens * qs, 1),
+                                   .o_stride = qs,
+                                   .lse = io_normal(io, DT_F32, s->heads * s->tokens, 1)};
 }
 
 /* A pair's inner product and the sum of its terms' sizes, for rows of `dim`. */
-struct dots { double sum, size; };
+struct dots {
+    double sum, size;
+};
 static struct dots dots(enum dtype t, const void *a, int64_t at_a, const void *b, int64_t at_b, int dim) {
     struct dots d = {0, 0};
     for (int i = 0; i < dim; i++) {
@@ -45,7 +67,8 @@ static double p_relative(const struct attention_args *a, int h, int64_t i) {
     double worst = 0;
     int kv = (a->q_head0 + h) / a->group - a->kv_head0;
     for (int64_t j = a->start[i]; j <= i; j++) {
-        struct dots d = dots(a->act, a->q, i * a->q_stride + (int64_t)h * a->head_dim, a->k, j * a->k_stride + (int64_t)kv * a->head_dim, a->head_dim);
+        struct dots d =
+            dots(a->act, a->q, i * a->q_stride + (int64_t)h * a->head_dim, a->k, j * a->k_stride + (int64_t)kv * a->head_dim, a->head_dim);
         worst = fmax(worst, (a->head_dim + 4) * U32 * d.size * a->scale);
     }
     return 2 * worst + ((double)(i - a->start[i]) + 32) * U32;
@@ -113,9 +136,12 @@ static void backward(struct io *io, const void *shape) {
     const struct shape *s = shape;
     struct attention_args a = arguments(io, s);
     attention_forward_ref(NULL, &a);
-    struct attention_backward_args b = {.fwd = a, .dout = io_normal(io, s->t, s->tokens * a.o_stride, 1),
-                                        .delta = io_normal(io, DT_F32, s->heads * s->tokens, 1), .dq = io_normal(io, s->t, s->tokens * a.q_stride, 1),
-                                        .dk = io_normal(io, s->t, s->tokens * a.k_stride, 1), .dv = io_normal(io, s->t, s->tokens * a.v_stride, 1)};
+    struct attention_backward_args b = {.fwd = a,
+                                        .dout = io_normal(io, s->t, s->tokens * a.o_stride, 1),
+                                        .delta = io_normal(io, DT_F32, s->heads * s->tokens, 1),
+                                        .dq = io_normal(io, s->t, s->tokens * a.q_stride, 1),
+                                        .dk = io_normal(io, s->t, s->tokens * a.k_stride, 1),
+                                        .dv = io_normal(io, s->t, s->tokens * a.v_stride, 1)};
     io->k->attention_backward(io->pool, &b);
     double *bq = io_out(io, "dq", s->t, b.dq, s->tokens * a.q_stride), *bk = io_out(io, "dk", s->t, b.dk, s->tokens * a.k_stride);
     double *bv = io_out(io, "dv", s->t, b.dv, s->tokens * a.v_stride);
@@ -132,8 +158,11 @@ static void own_bits(const struct kernels *k) {
     struct io io = {.seed = 3};
     struct shape s = {.tokens = ALL, .heads = HEADS, .kv_heads = 2, .dim = DIM, .group = 2, .layout = ONE, .t = DT_F32};
     struct attention_args a = arguments(&io, &s);
-    struct attention_backward_args b = {.fwd = a, .dout = io_normal(&io, DT_F32, ALL * a.o_stride, 1), .delta = io_new(&io, ALL * HEADS * 4),
-                                        .dq = io_new(&io, ALL * a.q_stride * 4), .dk = io_new(&io, ALL * a.k_stride * 4),
+    struct attention_backward_args b = {.fwd = a,
+                                        .dout = io_normal(&io, DT_F32, ALL * a.o_stride, 1),
+                                        .delta = io_new(&io, ALL * HEADS * 4),
+                                        .dq = io_new(&io, ALL * a.q_stride * 4),
+                                        .dk = io_new(&io, ALL * a.k_stride * 4),
                                         .dv = io_new(&io, ALL * a.v_stride * 4)};
     int32_t *start = io_new(&io, ALL * 4);
     for (int i = 0; i < ALL; i++) start[i] = i < AT ? 0 : i < AT + DOC ? AT : AT + DOC;
@@ -156,18 +185,21 @@ static void own_bits(const struct kernels *k) {
     alone.dv = io_new(&io, DOC * a.v_stride * 4);
     k->attention_forward(NULL, &alone.fwd);
     k->attention_backward(NULL, &alone);
-    CASE(memcmp(alone.fwd.o, (float *)b.fwd.o + AT * a.o_stride, DOC * (size_t)a.o_stride * 4) == 0, "%s: o of a document depends on its place", k->isa);
+    CASE(memcmp(alone.fwd.o, (float *)b.fwd.o + AT * a.o_stride, DOC * (size_t)a.o_stride * 4) == 0, "%s: o of a document depends on its place",
+         k->isa);
     CASE(memcmp(alone.dq, (float *)b.dq + AT * a.q_stride, DOC * (size_t)a.q_stride * 4) == 0, "%s: dq of a document depends on its place", k->isa);
     CASE(memcmp(alone.dk, (float *)b.dk + AT * a.k_stride, DOC * (size_t)a.k_stride * 4) == 0, "%s: dk of a document depends on its place", k->isa);
     bool same = true;
-    for (int i = 0; i < DOC; i++)
-        same = same && memcmp((float *)alone.dv + i * a.v_stride, (float *)b.dv + (AT + i) * a.v_stride, 2 * DIM * 4) == 0;
+    for (int i = 0; i < DOC; i++) same = same && memcmp((float *)alone.dv + i * a.v_stride, (float *)b.dv + (AT + i) * a.v_stride, 2 * DIM * 4) == 0;
     CASE(same, "%s: dv of a document depends on its place", k->isa);
     io_end(&io);
 }
 
 enum { T = 9, HEADS = 4, KV = 2, D = 6, QN = T * HEADS * D, KN = T * KV * D };
-struct problem { double r[QN]; int32_t start[T]; };
+struct problem {
+    double r[QN];
+    int32_t start[T];
+};
 
 /* q, k, v -> sum of r * o. */
 static double loss(const double *v, const void *arg) {
@@ -201,10 +233,28 @@ static void differences(const struct kernels *k) {
     for (int i = 0; i < QN + 2 * KN; i++) v[i] = i < QN ? q[i] : i < QN + KN ? key[i - QN] : value[i - QN - KN];
     /* Scores are under 10, so p is off by (D + 4)*10 + 40 units; a gradient is a sum of at most 2*T terms under 40. */
     for (int i = 0; i < QN + 2 * KN; i++) bound[i] = ((D + 4) * 10 + 40 + 2 * T) * U32 * 40;
-    struct attention_backward_args b = {
-        .fwd = {.act = DT_F32, .tokens = T, .heads = HEADS, .kv_heads = KV, .head_dim = D, .group = 2, .scale = 0.4f, .q = q, .k = key, .v = value,
-                .q_stride = HEADS * D, .k_stride = KV * D, .v_stride = KV * D, .start = p.start, .o = o, .o_stride = HEADS * D, .lse = lse},
-        .dout = dout, .delta = delta, .dq = g, .dk = g + QN, .dv = g + QN + KN};
+    struct attention_backward_args b = {.fwd = {.act = DT_F32,
+                                                .tokens = T,
+                                                .heads = HEADS,
+                                                .kv_heads = KV,
+                                                .head_dim = D,
+                                                .group = 2,
+                                                .scale = 0.4f,
+                                                .q = q,
+                                                .k = key,
+                                                .v = value,
+                                                .q_stride = HEADS * D,
+                                                .k_stride = KV * D,
+                                                .v_stride = KV * D,
+                                                .start = p.start,
+                                                .o = o,
+                                                .o_stride = HEADS * D,
+                                                .lse = lse},
+                                        .dout = dout,
+                                        .delta = delta,
+                                        .dq = g,
+                                        .dk = g + QN,
+                                        .dv = g + QN + KN};
     k->attention_forward(NULL, &b.fwd);
     k->attention_backward(NULL, &b);
     check_gradient(k->isa, loss, &p, v, QN + 2 * KN, g, bound);
@@ -230,7 +280,8 @@ int main(void) {
                 s.t = t ? DT_BF16 : DT_F32;
                 if (l != ONE && s.tokens < 60) continue;
                 char name[96];
-                (void)snprintf(name, sizeof name, "%s T %lld heads %d/%d dim %d layout %d", dtype_name(s.t), (long long)s.tokens, s.heads, s.kv_heads, s.dim, l);
+                (void)snprintf(name, sizeof name, "%s T %lld heads %d/%d dim %d layout %d", dtype_name(s.t), (long long)s.tokens, s.heads, s.kv_heads,
+                               s.dim, l);
                 hold(name, forward, &s);
                 if (l == ONE || s.dim <= 64) hold(name, backward, &s);
             }

@@ -10,15 +10,15 @@
 
 struct adamw_args {
     int64_t count;
-    float *p;               /* fp32 weights or masters */
-    uint16_t *w;            /* bf16 weights refreshed from p; NULL: p is the weight */
+    float *p;    /* fp32 weights or masters */
+    uint16_t *w; /* bf16 weights refreshed from p; NULL: p is the weight */
     float *m, *v;
-    float *g;               /* zeroed once read */
-    double lr, beta1, beta2, eps, decay;  /* decay 0 for vectors */
+    float *g;                            /* zeroed once read */
+    double lr, beta1, beta2, eps, decay; /* decay 0 for vectors */
     double c1, c2;
-    float scale;            /* clipping */
-    uint8_t *changed;       /* out, may be NULL: 1 if the bits of any p changed */
-    uint8_t *could_change;  /* out, may be NULL: 1 if for any element the update is one that its p can represent (see adamw_ref.c) */
+    float scale;           /* clipping */
+    uint8_t *changed;      /* out, may be NULL: 1 if the bits of any p changed */
+    uint8_t *could_change; /* out, may be NULL: 1 if for any element the update is one that its p can represent (see adamw_ref.c) */
 };
 
 /* *out = sum of x[i]^2 in fp64: fixed blocks of SUMSQ_BLOCK elements, their sums added in order. */
@@ -26,7 +26,7 @@ enum { SUMSQ_BLOCK = 65536 };
 struct sumsq_args {
     int64_t count;
     const float *x;
-    double *partial;        /* work: (count + SUMSQ_BLOCK - 1) / SUMSQ_BLOCK */
+    double *partial; /* work: (count + SUMSQ_BLOCK - 1) / SUMSQ_BLOCK */
     double *out;
 };
 

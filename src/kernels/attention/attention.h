@@ -17,22 +17,22 @@ enum { ATTENTION_DIM_MAX = 256 };
 struct attention_args {
     enum dtype act;
     int64_t tokens;
-    int heads, kv_heads, head_dim;   /* held here */
-    int q_head0, kv_head0, group;    /* group = query heads per KV head of the model */
+    int heads, kv_heads, head_dim; /* held here */
+    int q_head0, kv_head0, group;  /* group = query heads per KV head of the model */
     float scale;
-    const void *q, *k, *v;           /* (tokens, heads | kv_heads, head_dim), rows *_stride apart */
+    const void *q, *k, *v; /* (tokens, heads | kv_heads, head_dim), rows *_stride apart */
     int64_t q_stride, k_stride, v_stride;
-    const int32_t *start;            /* (tokens) */
-    void *o;                         /* (tokens, heads, head_dim), rows o_stride apart */
+    const int32_t *start; /* (tokens) */
+    void *o;              /* (tokens, heads, head_dim), rows o_stride apart */
     int64_t o_stride;
-    float *lse;                      /* (heads, tokens) */
+    float *lse; /* (heads, tokens) */
 };
 
 struct attention_backward_args {
-    struct attention_args fwd;       /* as the forward was called; o and lse are read */
-    const void *dout;                /* (tokens, heads, head_dim), rows o_stride apart */
-    float *delta;                    /* (heads, tokens) work: sum over dims of dout*o */
-    void *dq, *dk, *dv;              /* overwritten; strides q_stride, k_stride and v_stride */
+    struct attention_args fwd; /* as the forward was called; o and lse are read */
+    const void *dout;          /* (tokens, heads, head_dim), rows o_stride apart */
+    float *delta;              /* (heads, tokens) work: sum over dims of dout*o */
+    void *dq, *dk, *dv;        /* overwritten; strides q_stride, k_stride and v_stride */
 };
 
 #endif

@@ -38,7 +38,12 @@ static void tile_product(int rows, int cols, int depth, const float *a, int row,
 }
 
 /* What one head's side of the call is: row i at p[i*stride + at]. */
-struct side { enum dtype act; const void *p; int64_t stride, at; int dim, pad; };
+struct side {
+    enum dtype act;
+    const void *p;
+    int64_t stride, at;
+    int dim, pad;
+};
 
 static struct side side_of(const struct attention_args *a, const void *p, int64_t stride, int head) {
     return (struct side){a->act, p, stride, (int64_t)head * a->head_dim, a->head_dim, (int)i64_round_up(a->head_dim, L)};
@@ -47,8 +52,7 @@ static struct side side_of(const struct attention_args *a, const void *p, int64_
 /* Rows [r0, r0 + n) of a side into a tile; columns from dim to pad and rows up to a multiple of ROW_BLOCK are 0. */
 static void pack_rows(const struct side *s, int64_t r0, int n, float *tile) {
     for (int r = 0; r < n; r++)
-        for (int d = 0; d < s->dim; d += L)
-            vf_store(tile + r * s->pad + d, vf_load_act(s->act, s->p, (r0 + r) * s->stride + s->at + d, s->dim - d));
+        for (int d = 0; d < s->dim; d += L) vf_store(tile + r * s->pad + d, vf_load_act(s->act, s->p, (r0 + r) * s->stride + s->at + d, s->dim - d));
     int end = (int)i64_round_up(n, ROW_BLOCK);
     memset(tile + (size_t)n * (size_t)s->pad, 0, (size_t)(end - n) * (size_t)s->pad * sizeof *tile);
 }

@@ -59,7 +59,10 @@ static void dq_task(void *arg, int64_t task, int worker) {
 }
 
 /* The tiles of a run of keys, all heads of the group. */
-struct key_tiles { tile_rows k_t, v_t, dk, dv, q, dout; tile_pairs p, ds; };
+struct key_tiles {
+    tile_rows k_t, v_t, dk, dv, q, dout;
+    tile_pairs p, ds;
+};
 
 /* One tile of queries [q0, q0 + rows) of head h. */
 static void dkv_tile(const struct attention_backward_args *b, struct key_tiles *t, int h, int64_t k0, int keys, int64_t q0, int rows) {

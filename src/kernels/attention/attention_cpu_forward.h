@@ -1,6 +1,8 @@
 /* Forward: parallel over (head, block of queries). Part of attention_cpu.h. */
 
-struct softmax_rows { float max[TILE], sum[TILE], shrink[TILE]; };
+struct softmax_rows {
+    float max[TILE], sum[TILE], shrink[TILE];
+};
 
 /* Scores of a run's rows against a tile of keys become exp(score - max); row i sees the first `seen + i` columns, if any.
  * Sums and the factor by which what was summed before must shrink are brought up to date. */

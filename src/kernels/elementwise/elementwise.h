@@ -17,18 +17,18 @@ struct add_args {
 struct bias_args {
     enum dtype act;
     int64_t rows, width, stride;
-    void *x;               /* forward: in place; backward: the gradient, read only */
-    const void *bias;      /* forward: (width) act */
-    float *db_acc;         /* backward: (width) */
+    void *x;          /* forward: in place; backward: the gradient, read only */
+    const void *bias; /* forward: (width) act */
+    float *db_acc;    /* backward: (width) */
 };
 
 /* Clamp to [-limit, limit] (OLMoE's clip_qkv), in place; backward: dx = 0 where the input x lay outside. */
 struct clamp_args {
     enum dtype act;
     int64_t rows, width, stride;
-    const void *x;         /* backward: the input before clamping, rows x_stride apart */
+    const void *x; /* backward: the input before clamping, rows x_stride apart */
     int64_t x_stride;
-    void *y;               /* forward: in place; backward: the gradient, in place */
+    void *y; /* forward: in place; backward: the gradient, in place */
     float limit;
 };
 

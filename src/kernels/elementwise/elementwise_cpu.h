@@ -10,9 +10,7 @@ static void add_task(void *arg, int64_t task, int worker) {
         vf_store_act(a->act, a->y, i, end - i, vf_load_act(a->act, a->a, i, end - i) + vf_load_act(a->act, a->b, i, end - i));
 }
 
-static void add_cpu(struct pool *pool, const struct add_args *a) {
-    pool_run(pool, i64_div_up(a->count, ADD_BLOCK), add_task, (void *)(uintptr_t)a);
-}
+static void add_cpu(struct pool *pool, const struct add_args *a) { pool_run(pool, i64_div_up(a->count, ADD_BLOCK), add_task, (void *)(uintptr_t)a); }
 
 static void bias_forward_task(void *arg, int64_t task, int worker) {
     (void)worker;

@@ -10,12 +10,12 @@ struct embed_args {
     enum dtype act;
     int64_t tokens, width;
     const int32_t *ids;
-    const void *w;          /* forward: (vocab, width) act */
-    void *y;                /* forward: (tokens, width) */
-    const void *dy;         /* backward: (tokens, width) act */
-    const int32_t *start;   /* backward: (tokens), -1 padding; NULL: none */
-    int32_t skip;           /* backward */
-    float *dw_acc;          /* backward: (vocab, width) */
+    const void *w;        /* forward: (vocab, width) act */
+    void *y;              /* forward: (tokens, width) */
+    const void *dy;       /* backward: (tokens, width) act */
+    const int32_t *start; /* backward: (tokens), -1 padding; NULL: none */
+    int32_t skip;         /* backward */
+    float *dw_acc;        /* backward: (vocab, width) */
 };
 
 #endif

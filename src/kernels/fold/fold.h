@@ -10,18 +10,18 @@
 #include "tensor/dtype.h"
 
 struct fold_args {
-    int64_t rows, cols, ld;      /* strip (rows, cols), rows ld apart */
+    int64_t rows, cols, ld; /* strip (rows, cols), rows ld apart */
     const float *y;
-    int64_t col0;                /* vocabulary index of the first column */
-    const int32_t *targets;      /* (rows); negative: none */
-    float *m, *z, *yt;           /* (rows) read and written */
+    int64_t col0;           /* vocabulary index of the first column */
+    const int32_t *targets; /* (rows); negative: none */
+    float *m, *z, *yt;      /* (rows) read and written */
 };
 
 struct fold_backward_args {
-    struct fold_args fwd;        /* m, z final; read only */
-    float scale;                 /* 1 / targets of the step */
+    struct fold_args fwd; /* m, z final; read only */
+    float scale;          /* 1 / targets of the step */
     enum dtype act;
-    void *dy;                    /* (rows, cols) act, rows dy_ld apart; may be y where act is F32 and the strides agree */
+    void *dy; /* (rows, cols) act, rows dy_ld apart; may be y where act is F32 and the strides agree */
     int64_t dy_ld;
 };
 

@@ -8,29 +8,30 @@
 
 struct norm_args {
     enum dtype act;
-    int64_t rows, heads, width;  /* heads vectors of `width` in each row, back to back; 1 for the whole row */
-    const void *x;               /* (rows, heads, width), rows x_stride apart */
+    int64_t rows, heads, width; /* heads vectors of `width` in each row, back to back; 1 for the whole row */
+    const void *x;              /* (rows, heads, width), rows x_stride apart */
     int64_t x_stride;
-    const void *w;               /* (width) act */
+    const void *w; /* (width) act */
     double eps;
-    void *y;                     /* (rows, heads, width), rows y_stride apart; may be x */
+    void *y; /* (rows, heads, width), rows y_stride apart; may be x */
     int64_t y_stride;
-    float *rstd;                 /* (rows, heads) out; NULL: not kept */
+    float *rstd; /* (rows, heads) out; NULL: not kept */
 };
 
 struct norm_backward_args {
     enum dtype act;
     int64_t rows, heads, width;
-    const void *x;               /* the forward's input */
+    const void *x; /* the forward's input */
     int64_t x_stride;
     const void *w;
-    const float *rstd;           /* (rows, heads) of the forward */
+    const float *rstd; /* (rows, heads) of the forward */
     const void *dy;
     int64_t dy_stride;
-    void *dx;                    /* overwritten; may be dy */
+    void *dx; /* overwritten; may be dy */
     int64_t dx_stride;
-    const void *add;             /* added to dx before its one rounding (rows, heads, width), dx_stride apart; NULL: nothing (the residual's gradient); may be dx */
-    float *dw_acc;               /* (width) added into, one sum over rows and heads in a fixed order */
+    const void
+        *add;      /* added to dx before its one rounding (rows, heads, width), dx_stride apart; NULL: nothing (the residual's gradient); may be dx */
+    float *dw_acc; /* (width) added into, one sum over rows and heads in a fixed order */
 };
 
 #endif

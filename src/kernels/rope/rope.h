@@ -9,11 +9,11 @@
 
 struct rope_args {
     enum dtype act;
-    int64_t rows, heads, dim;       /* dim: head_dim, even */
-    void *x;                        /* (rows, heads, dim), rows x_stride apart */
+    int64_t rows, heads, dim; /* dim: head_dim, even */
+    void *x;                  /* (rows, heads, dim), rows x_stride apart */
     int64_t x_stride;
-    const int32_t *positions;       /* (rows) */
-    const float *cos, *sin;         /* (positions, dim/2), attention factor in them, rounded to act */
+    const int32_t *positions; /* (rows) */
+    const float *cos, *sin;   /* (positions, dim/2), attention factor in them, rounded to act */
     bool backward;
 };
 

@@ -182,8 +182,7 @@ static void route_backward_token(struct route_softmax *s, const struct route_bac
         }
     }
     for (int i = 0; i < a->k; i++)
-        if (ids[i] != 0xffff)
-            act_store(a->act, b->dlogits, t * a->experts + ids[i], p[i] * ((b->aux ? b->aux[ids[i]] : 0) + g[i] - mean));
+        if (ids[i] != 0xffff) act_store(a->act, b->dlogits, t * a->experts + ids[i], p[i] * ((b->aux ? b->aux[ids[i]] : 0) + g[i] - mean));
 }
 
 static void route_backward_task(void *arg, int64_t task, int worker) {

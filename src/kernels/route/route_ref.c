@@ -4,7 +4,9 @@
 
 #include <math.h>
 
-struct softmax { float max, sum; };
+struct softmax {
+    float max, sum;
+};
 
 static bool is_padding(const struct route_args *a, int64_t t) { return a->start && a->start[t] < 0; }
 

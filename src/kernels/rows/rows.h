@@ -12,9 +12,9 @@ struct rows_plan_args {
     int64_t tokens;
     int experts, k;
     const uint16_t *ids;
-    int64_t *off;    /* (experts+1) */
-    int32_t *token;  /* (rows) */
-    int32_t *pos;    /* (tokens, k) */
+    int64_t *off;   /* (experts+1) */
+    int32_t *token; /* (rows) */
+    int32_t *pos;   /* (tokens, k) */
 };
 
 /* y[row] = x[token[row]] (copies, no arithmetic). */
@@ -22,8 +22,8 @@ struct rows_gather_args {
     enum dtype act;
     int64_t rows, width;
     const int32_t *token;
-    const void *x;   /* (tokens, width) */
-    void *y;         /* (rows, width) */
+    const void *x; /* (tokens, width) */
+    void *y;       /* (rows, width) */
 };
 
 /* y[t] = sum over slots 0..k-1 of w[t,s] * x[pos[t,s]], added in slot order in fp32, rounded once; a slot with pos -1 adds
@@ -33,9 +33,9 @@ struct rows_combine_args {
     int64_t tokens, width;
     int k;
     const int32_t *pos;
-    const float *w;  /* (tokens, k) or NULL */
-    const void *x;   /* (rows, width) */
-    void *y;         /* (tokens, width) overwritten */
+    const float *w; /* (tokens, k) or NULL */
+    const void *x;  /* (rows, width) */
+    void *y;        /* (tokens, width) overwritten */
 };
 
 /* Backward of combine: dx[pos] = w * dy[t] (rounded to act), dw[t,s] = <dy[t], x[pos]> in fp32 (0 where pos is -1). */
@@ -46,9 +46,9 @@ struct rows_combine_backward_args {
     const int32_t *pos;
     const float *w;
     const void *x;
-    const void *dy;  /* (tokens, width) */
-    void *dx;        /* (rows, width); may be x */
-    float *dw;       /* (tokens, k) */
+    const void *dy; /* (tokens, width) */
+    void *dx;       /* (rows, width); may be x */
+    float *dw;      /* (tokens, k) */
 };
 
 #endif

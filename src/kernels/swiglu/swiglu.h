@@ -8,10 +8,10 @@
 struct swiglu_args {
     enum dtype act;
     int64_t rows, width;
-    const void *gate_up;  /* (rows, 2*width): gate then up */
-    void *h;              /* (rows, width); forward: out; backward: recomputed into it where not NULL */
-    const void *dh;       /* backward: (rows, width) */
-    void *dgate_up;       /* backward: (rows, 2*width), may be gate_up */
+    const void *gate_up; /* (rows, 2*width): gate then up */
+    void *h;             /* (rows, width); forward: out; backward: recomputed into it where not NULL */
+    const void *dh;      /* backward: (rows, width) */
+    void *dgate_up;      /* backward: (rows, 2*width), may be gate_up */
 };
 
 #endif

@@ -1,0 +1,197 @@
+/* The router: fast against reference, gradients against central differences, ties, NaN, padding, given ids, many experts. */
+#include "kernel_test.h"
+
+struct shape {
+    int64_t tokens;
+    int experts, k;
+    enum dtype t;
+    bool bias, renormalise, keep_fp32, padded, alias;
+};
+
+/* Logits are multiples of 1/64: scores are equal or far apart, so rounding cannot flip a choice, and ties are many. */
+static struct route_args arguments(struct io *io, const struct shape *s) {
+    int64_t n = s->tokens * s->experts;
+    void *logits = io_normal(io, s->t, n, 1);
+    int32_t *start = io_new(io, s->tokens * 4);
+    for (int64_t i = 0; i < n; i++) put(s->t, logits, i, rint(get(s->t, logits, i) * 64) / 64);
+    for (int64_t t = 0; t < s->tokens; t++) start[t] = t % 6 == 4 ? -1 : 0;
+    float *bias = io_normal(io, DT_F32, s->experts, 0.1);
+    for (int e = 0; e < s->experts; e++) bias[e] = rintf(bias[e] * 16) / 16;
+    return (struct route_args){.act = s->t,
+                               .tokens = s->tokens,
+                               .experts = s->experts,
+                               .k = s->k,
+                               .logits = logits,
+                               .start = s->padded ? start : NULL,
+                               .bias = s->bias ? bias : NULL,
+                               .renormalise = s->renormalise,
+                               .keep_fp32 = s->keep_fp32,
+                               .ids = io_new(io, s->tokens * s->k * 2),
+                               .weights = io_normal(io, DT_F32, s->tokens * s->k, 1)};
+}
+
+/* A probability is an exponential (2 ulp here, 1 in libm) over a sum of E of them; renormalised, over a sum of k more.
+ * Where weights are rounded to bf16 the rounding may go the other way. */
+static double p_relative(const struct shape *s) { return (2.0 * s->experts + 2 * s->k + 24) * U32; }
+
+static void forward(struct io *io, const void *shape) {
+    const struct shape *s = shape;
+    struct route_args a = arguments(io, s);
+    double *sum = io_new(io, s->experts * 8), *bound;
+    int64_t *count = io_new(io, s->experts * 8), n = s->tokens * s->k;
+    for (int e = 0; e < s->experts; e++) {
+        sum[e] = 0.5 * e;
+        count[e] = e;
+    }
+    a.prob_sum = sum;
+    a.count = count;
+    io->k->route_forward(io->pool, &a);
+    (void)io_out(io, "ids", DT_U16, a.ids, n);
+    (void)io_out(io, "count", DT_I64, count, s->experts);
+    bound = io_out(io, "weights", DT_F32, a.weights, n);
+    for (int64_t i = 0; i < n; i++) bound[i] = (p_relative(s) + (s->t == DT_BF16 && !s->keep_fp32 ? 2 * U16 : 0)) * a.weights[i];
+    bound = io_out(io, "prob_sum", DT_F64, sum, s->experts);
+    for (int e = 0; e < s->experts; e++) bound[e] = p_relative(s) * (sum[e] - 0.5 * e) + 0x1p-50 * sum[e];
+    if (!io->bounds) return;
+    struct route_args again = a; /* given ids: the same weights, and the sums are left alone */
+    again.ids_given = true;
+    again.weights = io_new(io, n * 4);
+    double *sum_was = io_copy(io, sum, s->experts * 8);
+    int64_t *count_was = io_copy(io, count, s->experts * 8);
+    io->k->route_forward(io->pool, &again);
+    CASE(memcmp(again.weights, a.weights, (size_t)n * 4) == 0, "given ids give the same weights");
+    CASE(memcmp(sum, sum_was, (size_t)s->experts * 8) == 0 && memcmp(count, count_was, (size_t)s->experts * 8) == 0, "given ids count nowhere");
+}
+
+static double softmax_of(const struct route_args *a, int64_t t, double *p) {
+    double max = -INFINITY, sum = 0;
+    for (int e = 0; e < a->experts; e++) max = fmax(max, get(a->act, a->logits, t * a->experts + e));
+    for (int e = 0; e < a->experts; e++) sum += p[e] = exp(get(a->act, a->logits, t * a->experts + e) - max);
+    for (int e = 0; e < a->experts; e++) p[e] /= sum;
+    return sum;
+}
+
+static void backward(struct io *io, const void *shape) {
+    const struct shape *s = shape;
+    struct route_args a = arguments(io, s);
+    int64_t n = s->tokens * s->experts;
+    route_forward_ref(NULL, &a);
+    struct route_args kept = a;
+    kept.logits = io_copy(io, a.logits, n * dtype_bytes(s->t));
+    struct route_backward_args b = {.fwd = a,
+                                    .dweights = io_normal(io, DT_F32, s->tokens * s->k, 1),
+                                    .aux = s->bias ? io_normal(io, DT_F32, s->experts, 1) : NULL,
+                                    .dlogits = s->alias ? (void *)(uintptr_t)a.logits : io_normal(io, s->t, n, 1)};
+    io->k->route_backward(io->pool, &b);
+    double *bound = io_out(io, "dlogits", s->t, b.dlogits, n), *p = io_new(io, s->experts * 8), *size = io_new(io, s->experts * 8);
+    for (int64_t t = 0; io->bounds && t < s->tokens; t++) {
+        double chosen = 0, mean = 0, all = 0;
+        if (s->padded && a.start[t] < 0) continue;
+        (void)softmax_of(&kept, t, p);
+        for (int i = 0; i < s->k; i++) chosen += p[a.ids[t * s->k + i]];
+        for (int i = 0; i < s->k; i++) mean += fabs((double)b.dweights[t * s->k + i]) * p[a.ids[t * s->k + i]] / chosen;
+        for (int e = 0; e < s->experts; e++) size[e] = b.aux ? fabs((double)b.aux[e]) : 0;
+        for (int i = 0; i < s->k; i++) {
+            double dw = fabs((double)b.dweights[t * s->k + i]);
+            size[a.ids[t * s->k + i]] += s->renormalise ? (dw + mean) / chosen : dw;
+        }
+        for (int e = 0; e < s->experts; e++) all += p[e] * size[e];
+        for (int e = 0; e < s->experts; e++) bound[t * s->experts + e] = 2 * p_relative(s) * p[e] * (size[e] + all);
+    }
+}
+
+enum { E = 9, K = 3 };
+struct problem {
+    double dw[K], aux[E];
+    uint16_t ids[K];
+    bool renormalise;
+};
+
+static double loss(const double *x, const void *arg) {
+    const struct problem *p = arg;
+    double z = 0, chosen = 0, sum = 0;
+    for (int e = 0; e < E; e++) z += exp(x[e]);
+    for (int i = 0; i < K; i++) chosen += exp(x[p->ids[i]]);
+    for (int i = 0; i < K; i++) sum += p->dw[i] * exp(x[p->ids[i]]) / (p->renormalise ? chosen : z);
+    for (int e = 0; e < E; e++) sum += p->aux[e] * exp(x[e]) / z;
+    return sum;
+}
+
+static void differences(const struct kernels *k, bool renormalise) {
+    struct io io = {.seed = 61};
+    float *logits = io_normal(&io, DT_F32, E, 1), *dw = io_normal(&io, DT_F32, K, 1), *aux = io_normal(&io, DT_F32, E, 1), g[E], weights[K];
+    struct problem p = {.renormalise = renormalise};
+    double x[E], bound[E];
+    struct route_backward_args b = {
+        .fwd = {.act = DT_F32, .tokens = 1, .experts = E, .k = K, .logits = logits, .renormalise = renormalise, .ids = p.ids, .weights = weights},
+        .dweights = dw,
+        .aux = aux,
+        .dlogits = g};
+    for (int e = 0; e < E; e++) {
+        x[e] = logits[e];
+        p.aux[e] = aux[e];
+        bound[e] = (2 * E + 2 * K + 24) * U32 * 20; /* terms under 20 */
+    }
+    for (int i = 0; i < K; i++) p.dw[i] = dw[i];
+    k->route_forward(NULL, &b.fwd);
+    k->route_backward(NULL, &b);
+    check_gradient(k->isa, loss, &p, x, E, g, bound);
+    io_end(&io);
+}
+
+/* Whatever the logits hold, ids are distinct experts; equals go to the lower index; a token alone has the same bits. */
+static void edges(const struct kernels *k) {
+    enum { EXPERTS = 21, TOP = 6, TOKENS = 5 };
+    float logits[TOKENS * EXPERTS], weights[TOKENS * TOP], alone[TOP];
+    uint16_t ids[TOKENS * TOP], id_alone[TOP];
+    for (int i = 0; i < TOKENS * EXPERTS; i++) logits[i] = (float)(i % 5) * 0.25f;
+    logits[1 * EXPERTS + 20] = NAN;
+    for (int e = 0; e < EXPERTS; e++) logits[2 * EXPERTS + e] = e == 9 ? 0 : -INFINITY;
+    logits[3 * EXPERTS + 7] = INFINITY;
+    struct route_args a = {.act = DT_F32, .tokens = TOKENS, .experts = EXPERTS, .k = TOP, .logits = logits, .ids = ids, .weights = weights};
+    k->route_forward(NULL, &a);
+    bool distinct = true;
+    for (int t = 0; t < TOKENS; t++)
+        for (int i = 0; i < TOP; i++) {
+            distinct = distinct && ids[t * TOP + i] < EXPERTS;
+            for (int j = 0; j < i; j++) distinct = distinct && ids[t * TOP + i] != ids[t * TOP + j];
+        }
+    CASE(distinct, "%s: ids are distinct experts", k->isa);
+    static const uint16_t ties[TOP] = {4, 9, 14, 19, 3, 8}, single[TOP] = {9, 0, 1, 2, 3, 4};
+    CASE(memcmp(ids, ties, sizeof ties) == 0, "%s: ties go to the lower index", k->isa);
+    CASE(memcmp(ids + 2 * TOP, single, sizeof single) == 0 && weights[(ptrdiff_t)2 * TOP] == 1, "%s: -inf logits", k->isa);
+    CASE(isnan(weights[TOP]) && isnan(weights[(ptrdiff_t)3 * TOP]), "%s: what is not finite comes out in the weights", k->isa);
+    a.tokens = 1;
+    a.logits = logits + (ptrdiff_t)4 * EXPERTS;
+    a.ids = id_alone;
+    a.weights = alone;
+    k->route_forward(NULL, &a);
+    CASE(memcmp(id_alone, ids + 4 * TOP, sizeof id_alone) == 0 && memcmp(alone, weights + 4 * TOP, sizeof alone) == 0, "%s: a token alone", k->isa);
+}
+
+int main(void) {
+    static const struct shape shapes[] = {{0, 8, 2, 0, 0, 0, 0, 0, 0},    {1, 1, 1, 0, 0, 1, 0, 0, 1},    {13, 7, 7, 0, 1, 1, 1, 1, 0},
+                                          {100, 64, 8, 0, 0, 0, 0, 1, 1}, {37, 130, 4, 0, 1, 1, 0, 0, 0}, {5, 4097, 8, 0, 1, 0, 1, 0, 1},
+                                          {2, 9001, 64, 0, 0, 1, 0, 0, 1}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int t = 0; t < 2; t++) {
+            struct shape s = shapes[i];
+            s.t = t ? DT_BF16 : DT_F32;
+            char name[64];
+            (void)snprintf(name, sizeof name, "route %s %lldx%d k %d", dtype_name(s.t), (long long)s.tokens, s.experts, s.k);
+            hold(name, forward, &s);
+            hold(name, backward, &s);
+        }
+    struct shape most = {.tokens = 1, .experts = 65535, .k = 3, .t = DT_F32};
+    hold("route, most experts", forward, &most);
+    hold("route, most experts", backward, &most);
+    struct kernels sets[SETS_MAX + 1];
+    int n = kernel_sets(sets);
+    kernels_reference(&sets[n]);
+    for (int s = 0; s <= n; s++) {
+        differences(&sets[s], false);
+        differences(&sets[s], true);
+        edges(&sets[s]);
+    }
+    return test_end();
+}
