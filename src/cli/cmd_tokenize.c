@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH_BYTES = 4 << 20, BATCH_DOCS = 4096, SAMPLES_SHOWN = 2, SAMPLE_BYTES = 1500 };
+enum { BATCH_BYTES = 4 << 20, BATCH_DOCS = 4096, SAMPLES_SHOWN = 2, SAMPLE_BYTES = 1500, PROGRESS_NS = 500000000 };
 
 struct tokenize_opts {
     const char *tokenizer, *in, *out, *ids, *decode, *text;
@@ -193,13 +193,26 @@ static err_t add_doc(struct encoder *e, const struct corpus_doc *c, const char *
     return need <= BATCH_BYTES ? OK : flush(e);
 }
 
-static void show_progress(struct encoder *e, const struct corpus *c, bool last) {
-    int64_t now = os_now_ns();
-    if (!last && now - e->shown_ns < 500000000) return;
-    e->shown_ns = now;
+/* "1.0 of 2.0 MB, 3.0 MB/s" */
+static void describe_progress(const struct encoder *e, const struct corpus *c, int64_t now, char *to, size_t room) {
     double mb = (double)corpus_bytes_read(c) / 1e6, seconds = (double)(now - e->begun_ns) / 1e9;
-    log_progress("%.1f of %.1f MB, %.1f MB/s, %lld documents, %lld tokens", mb, (double)corpus_bytes_total(c) / 1e6, seconds > 0 ? mb / seconds : 0,
-                 (long long)e->documents, (long long)e->tokens);
+    (void)snprintf(to, room, "%.1f of %.1f MB, %.1f MB/s", mb, (double)corpus_bytes_total(c) / 1e6, seconds > 0 ? mb / seconds : 0);
+}
+
+static void show_progress(struct encoder *e, const struct corpus *c) {
+    int64_t now = os_now_ns();
+    if (now - e->shown_ns < PROGRESS_NS) return;
+    e->shown_ns = now;
+    char text[128];
+    describe_progress(e, c, now, text, sizeof text);
+    log_progress("%s, %lld documents, %lld tokens", text, (long long)e->documents, (long long)e->tokens);
+}
+
+static void show_result(const struct encoder *e, const struct corpus *c, const char *path) {
+    char text[128];
+    describe_progress(e, c, os_now_ns(), text, sizeof text);
+    log_line(LOG_RUN, "%s: %lld tokens in %lld documents, vocabulary %lld; %s", path, (long long)e->tokens, (long long)e->documents,
+             (long long)tokenizer_vocab(e->tokenizer), text);
 }
 
 static err_t encode_corpus(struct encoder *e, struct corpus *c) {
@@ -209,11 +222,9 @@ static err_t encode_corpus(struct encoder *e, struct corpus *c) {
         TRY(corpus_next(c, &d, &got));
         if (!got) break;
         TRY(add_doc(e, &d, corpus_where(c)));
-        if (e->writer && e->count <= 1) show_progress(e, c, false); /* a batch has just been written */
+        if (e->writer && e->count <= 1) show_progress(e, c); /* a batch has just been written */
     }
-    TRY(flush(e));
-    if (e->writer) show_progress(e, c, true);
-    return OK;
+    return flush(e);
 }
 
 static err_t encoder_init(struct encoder *e, const struct tokenizer *t, int64_t threads) {
@@ -261,15 +272,13 @@ static err_t encode_to_file(struct encoder *e, struct corpus *c, const struct to
     TRY(tok_write_open(o->out, tokenizer_vocab(e->tokenizer), tokenizer_fingerprint(e->tokenizer), &e->writer));
     err_t err = encode_corpus(e, c);
     if (err == OK && e->tokens == 0) err = FAIL(ERR_FORMAT, "%s holds no text; nothing was written", o->in);
-    if (err == OK) {
-        err = tok_write_commit(e->writer);
-        if (err == OK)
-            log_line(LOG_RUN, "%s: %lld tokens in %lld documents, vocabulary %lld", o->out, (long long)e->tokens, (long long)e->documents,
-                     (long long)tokenizer_vocab(e->tokenizer));
+    if (err != OK) {
+        tok_write_abort(e->writer);
         return err;
     }
-    tok_write_abort(e->writer);
-    return err;
+    TRY(tok_write_commit(e->writer));
+    show_result(e, c, o->out);
+    return OK;
 }
 
 static err_t encode(const struct tokenizer *t, const struct tokenize_opts *o, bool eos_asked) {
