@@ -27,6 +27,7 @@ err_t cmd_tokenize(int argc, char **argv);
 err_t cmd_tokenizer_train(int argc, char **argv);
 err_t cmd_parity(int argc, char **argv);
 err_t cmd_verify(int argc, char **argv);
+err_t cmd_bench(int argc, char **argv);
 err_t cmd_config(int argc, char **argv);
 err_t cmd_help(int argc, char **argv);
 

@@ -15,6 +15,10 @@ const struct cli_command cli_commands[] = {
     {"tokenizer-train", "make a byte-level BPE tokenizer.json from text", "in=PATHS out=FILE [key=value ...]", cmd_tokenizer_train},
     {"parity", "compare a model's numbers with a golden file's", "DIR [key=value ...]", cmd_parity},
     {"verify", "check every byte that a run's manifests vouch for", "DIR", cmd_verify},
+    {"bench", "measure, or look at a plan without running it",
+     "dispatch plan=1         send ratios of the routing profiles, by the plan of a dispatch\n"
+     "dispatch in=FILE.json   the plan of counts of your own, as JSON",
+     cmd_bench},
     {"config", "print every option's value and where it came from", "[RUN.yaml ...] [key=value ...]", cmd_config},
     {"help", "what a command does; all options", "[COMMAND | options | markdown]", cmd_help},
     {NULL, NULL, NULL, NULL},
