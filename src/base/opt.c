@@ -128,7 +128,9 @@ err_t opt_store(struct opt_set *s, const char *key, const char *text, const char
     for (const char *p = text; p && *p;) {
         uint32_t code;
         int n = opt_utf8(p, &code);
-        if (n == 0) return FAIL(ERR_USAGE, "%s: %s=%s is not UTF-8 at byte %td; rename the file or re-encode the text", origin, key, opt_shown(text, shown), p - text);
+        if (n == 0)
+            return FAIL(ERR_USAGE, "%s: %s=%s is not UTF-8 at byte %td; rename the file or re-encode the text", origin, key, opt_shown(text, shown),
+                        p - text);
         p += n;
     }
     if (text) TRY(opt_convert(e->o, text, origin, e->field));
@@ -157,7 +159,9 @@ err_t opt_assign(struct opt_set *s, const char *assignment) {
     if (!equals || equals == assignment)
         return FAIL(ERR_USAGE, "%s: %s is not key=value; write options as train.steps=100", on_command_line, opt_shown(assignment, shown));
     size_t n = (size_t)(equals - assignment);
-    if (n > OPT_KEY_MAX) return FAIL(ERR_USAGE, "%s: the key of %s is longer than any option's; `mop help options` lists all", on_command_line, opt_shown(assignment, shown));
+    if (n > OPT_KEY_MAX)
+        return FAIL(ERR_USAGE, "%s: the key of %s is longer than any option's; `mop help options` lists all", on_command_line,
+                    opt_shown(assignment, shown));
     memcpy(key, assignment, n);
     key[n] = 0;
     TRY(opt_store(s, key, equals + 1, on_command_line));

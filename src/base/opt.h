@@ -17,7 +17,7 @@ enum opt_type {
 };
 
 struct opt {
-    const char *key;     /* "train.lr"; a table ends with key NULL */
+    const char *key; /* "train.lr"; a table ends with key NULL */
     enum opt_type type;
     size_t offset;       /* of the field in the room's struct of options */
     const char *def;     /* as text; NULL: none given (OPT_TEXT only) */

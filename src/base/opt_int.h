@@ -20,7 +20,7 @@ struct opt_entry {
 struct opt_set {
     struct opt_entry *list;
     int count;
-    int64_t files; /* run files read so far */
+    int64_t files;     /* run files read so far */
     const char **keys; /* [count]: for opt_nearest */
 };
 

@@ -21,7 +21,8 @@ static void print_quoted(const char *text) {
         uint32_t code;
         int n = opt_utf8(text, &code); /* values are UTF-8: opt_store refuses others */
         /* what YAML calls unprintable, and its further line breaks */
-        bool escape = code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x2028 || code == 0x2029 || code == 0xfeff || code == 0xfffe || code == 0xffff;
+        bool escape =
+            code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x2028 || code == 0x2029 || code == 0xfeff || code == 0xfffe || code == 0xffff;
         if (escape) (void)printf("\\u%04x", code);
         else if (code == '"' || code == '\\') (void)printf("\\%c", (char)code);
         else (void)printf("%.*s", n, text);
@@ -75,7 +76,8 @@ void opt_print(const struct opt_set *s) {
     }
 }
 
-static const char *const type_names[] = {[OPT_BOOL] = "true|false", [OPT_INT] = "whole number", [OPT_FLOAT] = "number", [OPT_TEXT] = "text", [OPT_CHOICE] = "one of"};
+static const char *const type_names[] = {
+    [OPT_BOOL] = "true|false", [OPT_INT] = "whole number", [OPT_FLOAT] = "number", [OPT_TEXT] = "text", [OPT_CHOICE] = "one of"};
 
 void opt_help(const struct opt_table *tables, int count) {
     for (int t = 0; t < count; t++) {

@@ -91,9 +91,11 @@ static const char *parse_bool(const char *text, bool *out) {
 }
 
 static const char *parse_int(const char *text, int64_t *out) {
-    static const struct { const char *suffix; int64_t times; } units[] = {
-        {"", 1},         {"k", 1000},       {"M", 1000000},         {"G", 1000000000},
-        {"Ki", 1 << 10}, {"Mi", 1 << 20}, {"Gi", 1 << 30},
+    static const struct {
+        const char *suffix;
+        int64_t times;
+    } units[] = {
+        {"", 1}, {"k", 1000}, {"M", 1000000}, {"G", 1000000000}, {"Ki", 1 << 10}, {"Mi", 1 << 20}, {"Gi", 1 << 30},
     };
     const char *p = text;
     bool minus = *p == '-';
@@ -151,7 +153,12 @@ static const char *parse_choice(const char *choices, const char *text, int *out)
 
 err_t opt_convert(const struct opt *o, const char *text, const char *origin, void *field) {
     const char *wrong = NULL;
-    union { bool b; int64_t i; double f; int c; } v = {0};
+    union {
+        bool b;
+        int64_t i;
+        double f;
+        int c;
+    } v = {0};
     size_t size = 0;
     double number = 0;
     switch (o->type) {
@@ -181,7 +188,10 @@ err_t opt_convert(const struct opt *o, const char *text, const char *origin, voi
         char range[256], shown[OPT_SHOWN_MAX];
         opt_range(o, range, sizeof range);
         return FAIL(ERR_USAGE, "%s: %s=%s %s; give %s%s%s", origin, o->key, opt_shown(text, shown), wrong,
-                    o->type == OPT_INT ? "a whole number" : o->type == OPT_FLOAT ? "a number" : "one of ", numeric && range[0] ? " in " : "", range);
+                    o->type == OPT_INT     ? "a whole number"
+                    : o->type == OPT_FLOAT ? "a number"
+                                           : "one of ",
+                    numeric && range[0] ? " in " : "", range);
     }
     if (size) memcpy(field, &v, size); /* a union's members all begin at its first byte */
     return OK;

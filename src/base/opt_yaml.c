@@ -14,7 +14,7 @@ struct reader {
     struct opt_set *s;
     const char *path;
     yaml_parser_t parser;
-    char key[OPT_KEY_MAX + 1]; /* dotted, of where we are */
+    char key[OPT_KEY_MAX + 1];    /* dotted, of where we are */
     char where[OS_PATH_MAX + 32]; /* FILE:LINE */
 };
 
@@ -88,7 +88,8 @@ static err_t read_list(struct reader *r, yaml_mark_t start) {
         } else if (e.type != YAML_SCALAR_EVENT) {
             err = FAIL(ERR_USAGE, "%s: the list of %s holds a list or a map; write plain values", r->where, r->key);
         } else if (has_nul(&e) || e.data.scalar.length == 0 || strchr((const char *)e.data.scalar.value, ',')) {
-            err = FAIL(ERR_USAGE, "%s: a value in the list of %s is empty or holds a comma or a NUL; a list's values are joined by commas", r->where, r->key);
+            err = FAIL(ERR_USAGE, "%s: a value in the list of %s is empty or holds a comma or a NUL; a list's values are joined by commas", r->where,
+                       r->key);
         } else {
             char *more = realloc(text, used + e.data.scalar.length + 2);
             if (!more) {
@@ -141,7 +142,8 @@ static err_t read_map(struct reader *r, int depth) {
         if (!end && e.type != YAML_SCALAR_EVENT) {
             err = FAIL(ERR_USAGE, "%s: a key is a list or a map; keys are words such as train.lr", r->where);
         } else if (!end && (has_nul(&e) || e.data.scalar.length == 0 || prefix + 1 + e.data.scalar.length > OPT_KEY_MAX)) {
-            err = FAIL(ERR_USAGE, "%s: a key is empty, holds a NUL or is longer than %d bytes; `mop help options` lists the keys", r->where, OPT_KEY_MAX);
+            err = FAIL(ERR_USAGE, "%s: a key is empty, holds a NUL or is longer than %d bytes; `mop help options` lists the keys", r->where,
+                       OPT_KEY_MAX);
         } else if (!end) {
             char *k = r->key + prefix;
             if (prefix) *k++ = '.';
@@ -167,7 +169,8 @@ static err_t read_stream(struct reader *r) {
         if (type == YAML_STREAM_END_EVENT) return OK;
         if (type == YAML_STREAM_START_EVENT || type == YAML_DOCUMENT_END_EVENT || empty) continue;
         if (type == YAML_DOCUMENT_START_EVENT && documents++ == 0) continue;
-        if (type == YAML_DOCUMENT_START_EVENT) return FAIL(ERR_USAGE, "%s: a second document begins; a run file has one, so remove the `---`", r->where);
+        if (type == YAML_DOCUMENT_START_EVENT)
+            return FAIL(ERR_USAGE, "%s: a second document begins; a run file has one, so remove the `---`", r->where);
         if (type != YAML_MAPPING_START_EVENT) return FAIL(ERR_USAGE, "%s: not a map; a run file is a list of `key: value` lines", r->where);
         TRY(read_map(r, 1));
     }

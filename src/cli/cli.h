@@ -13,12 +13,15 @@
 #include "train/train.h"
 
 struct cli_command {
-    const char *name;    /* a table ends with name NULL */
-    const char *summary; /* one line, no full stop */
-    const char *usage;   /* the words behind `mop NAME`; lines of detail may follow */
+    const char *name;       /* a table ends with name NULL */
+    const char *summary;    /* one line, no full stop */
+    const char *usage;      /* the words behind `mop NAME`, one form a line */
+    const struct opt *opts; /* of this command alone, or NULL */
+    bool takes_run;         /* the options of a run too */
     err_t (*run)(int argc, char **argv);
 };
-extern const struct cli_command cli_commands[]; /* commands.c */
+extern const struct cli_command cli_commands[];                                                                  /* commands.c */
+extern const struct opt tokenize_opt_list[], tokenizer_train_opt_list[], generate_opt_list[], parity_opt_list[]; /* beside their commands */
 
 err_t cmd_train(int argc, char **argv);
 err_t cmd_eval(int argc, char **argv);
@@ -62,7 +65,7 @@ MUST err_t cli_load(int argc, char **argv, const struct opt_table *extra, struct
  * then every key=value, each kind in its order. Any other word is ERR_USAGE. */
 MUST err_t cli_options(int argc, char **argv, struct opt_set *s);
 
-/* Help of one command, or of all where name is NULL, to standard output. ERR_USAGE names the nearest command. */
+/* Help of one command with its own options, or of all where name is NULL, to standard output. ERR_USAGE names the nearest command. */
 MUST err_t cli_help(const char *name);
 
 /* The command of that name, or ERR_USAGE that names the nearest. */

@@ -17,7 +17,7 @@ struct generate_opts {
 };
 
 #define FIELD(name) offsetof(struct generate_opts, name)
-static const struct opt generate_opt_list[] = {
+const struct opt generate_opt_list[] = {
     {.key = "prompt", .type = OPT_TEXT, .offset = FIELD(prompt), .help = "text to continue"},
     {.key = "ids", .type = OPT_TEXT, .offset = FIELD(ids), .help = "ids to continue instead of a prompt, as a JSON array"},
     {.key = "tokens", .type = OPT_INT, .offset = FIELD(tokens), .def = "128", .lo = 1, .hi = 1e6, .help = "tokens to make at most"},

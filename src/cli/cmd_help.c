@@ -16,6 +16,11 @@ err_t cmd_help(int argc, char **argv) {
                      "In a run file (YAML) the dots may be nesting; on the command line they are `key=value`.\n"
                      "Whole numbers take k, M, G (powers of 1000) or Ki, Mi, Gi behind them.\n");
         opt_help_markdown(tables, cli_tables(tables, &values));
+        for (const struct cli_command *c = cli_commands; c->name; c++) {
+            char head[64];
+            (void)snprintf(head, sizeof head, "mop %s", c->name);
+            if (c->opts) opt_help_markdown(&(struct opt_table){head, c->opts, NULL}, 1);
+        }
     } else {
         TRY(cli_help(topic));
     }

@@ -21,7 +21,7 @@ struct tokenize_opts {
     bool eos;
 };
 
-static const struct opt opt_list[] = {
+const struct opt tokenize_opt_list[] = {
     {"tokenizer", OPT_TEXT, offsetof(struct tokenize_opts, tokenizer), NULL, NULL, 0, 0, "tokenizer.json, or a folder that holds one"},
     {"in", OPT_TEXT, offsetof(struct tokenize_opts, in), NULL, NULL, 0, 0, "text files, folders of them and *.jsonl, comma-separated"},
     {"out", OPT_TEXT, offsetof(struct tokenize_opts, out), NULL, NULL, 0, 0, "token file to write"},
@@ -253,7 +253,9 @@ static err_t encode_to_lines(struct encoder *e, struct corpus *c, const char *pa
     struct lines lines = {0};
     TRY(lines_open(&lines, path));
     e->lines = &lines;
-    return lines_close(&lines, encode_corpus(e, c));
+    err_t err = encode_corpus(e, c);
+    e->lines = NULL;
+    return lines_close(&lines, err);
 }
 
 /* The end-of-document id: an error if it was asked for and the tokenizer has none, a warning if it is only the default. */
@@ -371,7 +373,7 @@ static err_t run(const struct tokenize_opts *o, bool eos_asked) {
 
 err_t cmd_tokenize(int argc, char **argv) {
     struct tokenize_opts o = {0};
-    const struct opt_table table = {"tokenize", opt_list, &o};
+    const struct opt_table table = {"tokenize", tokenize_opt_list, &o};
     struct opt_set *set;
     TRY(opt_new(&table, 1, &set));
     err_t err = cli_options(argc, argv, set);

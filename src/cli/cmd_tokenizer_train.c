@@ -13,7 +13,7 @@ struct trainer_opts {
     int pattern, invalid_utf8;
 };
 
-static const struct opt opt_list[] = {
+const struct opt tokenizer_train_opt_list[] = {
     {"in", OPT_TEXT, offsetof(struct trainer_opts, in), NULL, NULL, 0, 0, "text files, folders of them and *.jsonl, comma-separated"},
     {"out", OPT_TEXT, offsetof(struct trainer_opts, out), NULL, NULL, 0, 0, "tokenizer.json to write"},
     {"vocab", OPT_INT, offsetof(struct trainer_opts, vocab), "8192", NULL, 256, 1 << 24, "tokens, special ones included"},
@@ -82,7 +82,7 @@ static err_t run(const struct trainer_opts *o) {
 
 err_t cmd_tokenizer_train(int argc, char **argv) {
     struct trainer_opts o = {0};
-    const struct opt_table table = {"tokenizer-train", opt_list, &o};
+    const struct opt_table table = {"tokenizer-train", tokenizer_train_opt_list, &o};
     struct opt_set *set;
     TRY(opt_new(&table, 1, &set));
     err_t err = cli_options(argc, argv, set);

@@ -3,25 +3,28 @@
 #include <stdio.h>
 #include <string.h>
 
+#define RUN_WORDS "[RUN.yaml ...] [key=value ...]"
+
 const struct cli_command cli_commands[] = {
-    {"train", "train a model, or carry one from folder to folder", "[RUN.yaml ...] [key=value ...]", cmd_train},
-    {"eval", "loss of a model on token files", "[RUN.yaml ...] [key=value ...]", cmd_eval},
-    {"generate", "text from a model", "[RUN.yaml ...] [key=value ...]", cmd_generate},
+    {"train", "train a model, or carry one from folder to folder", RUN_WORDS, NULL, true, cmd_train},
+    {"eval", "loss of a model on token files", RUN_WORDS, NULL, true, cmd_eval},
+    {"generate", "text from a model", RUN_WORDS, generate_opt_list, true, cmd_generate},
     {"tokenize", "text to ids or a token file, ids to text",
      "tokenizer=FILE in=FILE.jsonl ids=-        one JSON array of ids per record {\"text\": ...}\n"
      "tokenizer=FILE decode=FILE.jsonl text=-   one JSON string per record {\"ids\": ...}\n"
      "tokenizer=FILE in=PATHS out=FILE.tok      a token file from text files, folders of text, JSONL",
-     cmd_tokenize},
-    {"tokenizer-train", "make a byte-level BPE tokenizer.json from text", "in=PATHS out=FILE [key=value ...]", cmd_tokenizer_train},
-    {"parity", "compare a model's numbers with a golden file's", "DIR [key=value ...]", cmd_parity},
-    {"verify", "check every byte that a run's manifests vouch for", "DIR", cmd_verify},
+     tokenize_opt_list, false, cmd_tokenize},
+    {"tokenizer-train", "make a byte-level BPE tokenizer.json from text", "in=PATHS out=FILE [key=value ...]", tokenizer_train_opt_list, false,
+     cmd_tokenizer_train},
+    {"parity", "compare a model's numbers with those of DIR/golden.safetensors", "DIR [key=value ...]", parity_opt_list, true, cmd_parity},
+    {"verify", "check every byte that a run's manifests vouch for", "DIR", NULL, false, cmd_verify},
     {"bench", "measure, or look at a plan without running it",
      "dispatch plan=1         send ratios of the routing profiles, by the plan of a dispatch\n"
      "dispatch in=FILE.json   the plan of counts of your own, as JSON",
-     cmd_bench},
-    {"config", "print every option's value and where it came from", "[RUN.yaml ...] [key=value ...]", cmd_config},
-    {"help", "what a command does; all options", "[COMMAND | options | markdown]", cmd_help},
-    {NULL, NULL, NULL, NULL},
+     NULL, false, cmd_bench},
+    {"config", "print every option's value and where it came from", RUN_WORDS, NULL, true, cmd_config},
+    {"help", "what a command does; all options", "[COMMAND | options | markdown]", NULL, false, cmd_help},
+    {0},
 };
 
 err_t cli_find(const char *name, const struct cli_command **out) {
@@ -56,5 +59,10 @@ err_t cli_help(const char *name) {
         (void)printf("  mop %s %.*s\n", c->name, end ? (int)(end - line) : (int)strlen(line), line);
         line = end ? end + 1 : NULL;
     }
+    if (c->opts) {
+        (void)printf("\n");
+        opt_help(&(struct opt_table){"options of its own", c->opts, NULL}, 1);
+    }
+    if (c->takes_run) (void)printf("\nIt takes the options of a run as well: `mop help options`.\n");
     return OK;
 }

@@ -2,23 +2,20 @@
 #include "cli/cli.h"
 
 const struct opt cli_opt_list[] = {
-    {"out", OPT_TEXT, offsetof(struct cli_opts, out), NULL, NULL, 0, 0, "folder that a run writes: the model as a Hugging Face folder, log.jsonl, checkpoints in ckpt/"},
+    {"out", OPT_TEXT, offsetof(struct cli_opts, out), NULL, NULL, 0, 0,
+     "folder that a run writes: the model as a Hugging Face folder, log.jsonl, checkpoints in ckpt/"},
     {"tokenizer", OPT_TEXT, offsetof(struct cli_opts, tokenizer), NULL, NULL, 0, 0, "tokenizer.json, or a folder that holds one"},
     {"threads", OPT_INT, offsetof(struct cli_opts, threads), "0", NULL, 0, 1024, "threads that compute; 0: one per CPU; results do not depend on it"},
-    {"log.level", OPT_INT, offsetof(struct cli_opts, log_level), "3", NULL, 0, 5, "0 errors, 1 warnings, 2 once per run, 3 once per step, 4 per layer, 5 per kernel"},
+    {"log.level", OPT_INT, offsetof(struct cli_opts, log_level), "3", NULL, 0, 5,
+     "0 errors, 1 warnings, 2 once per run, 3 once per step, 4 per layer, 5 per kernel"},
     {NULL, OPT_BOOL, 0, NULL, NULL, 0, 0, NULL},
 };
 
 int cli_tables(struct opt_table out[OPT_TABLES], struct options *values) {
     const struct opt_table tables[] = {
-        {"run", cli_opt_list, &values->cli},
-        {"model", model_opt_list, &values->model},
-        {"data", data_opt_list, &values->data},
-        {"train", train_opt_list, &values->train},
-        {"optim", optim_opt_list, &values->optim},
-        {"experts", experts_opt_list, &values->experts},
-        {"stash", stash_opt_list, &values->stash},
-        {"ckpt", ckpt_opt_list, &values->ckpt},
+        {"run", cli_opt_list, &values->cli},       {"model", model_opt_list, &values->model}, {"data", data_opt_list, &values->data},
+        {"train", train_opt_list, &values->train}, {"optim", optim_opt_list, &values->optim}, {"experts", experts_opt_list, &values->experts},
+        {"stash", stash_opt_list, &values->stash}, {"ckpt", ckpt_opt_list, &values->ckpt},
     };
     int count = (int)(sizeof tables / sizeof tables[0]);
     for (int i = 0; i < count; i++) out[i] = tables[i];

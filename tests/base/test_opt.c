@@ -59,9 +59,23 @@ static void defaults(void) {
 
 static void numbers(void) {
     struct opt_set *s = fresh();
-    static const struct { const char *text; int64_t want; } good[] = {
-        {"0", 0}, {"7", 7}, {"-7", -7}, {"+7", 7}, {"007", 7}, {"4k", 4000}, {"2M", 2000000}, {"1G", 1000000000},
-        {"4Ki", 4096}, {"2Mi", 2097152}, {"1Gi", 1073741824}, {"-1Ki", -1024}, {"9223372036854775807", INT64_MAX},
+    static const struct {
+        const char *text;
+        int64_t want;
+    } good[] = {
+        {"0", 0},
+        {"7", 7},
+        {"-7", -7},
+        {"+7", 7},
+        {"007", 7},
+        {"4k", 4000},
+        {"2M", 2000000},
+        {"1G", 1000000000},
+        {"4Ki", 4096},
+        {"2Mi", 2097152},
+        {"1Gi", 1073741824},
+        {"-1Ki", -1024},
+        {"9223372036854775807", INT64_MAX},
     };
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         char a[64];
@@ -69,8 +83,24 @@ static void numbers(void) {
         CASE_OK(opt_assign(s, a));
         CASE(v.any == good[i].want, "%s is %lld", a, (long long)v.any);
     }
-    static const char *const bad[] = {"", " 1", "1 ", "1.5", "1e3", "0x10", "k", "1kk", "1K", "1ki", "--1", "+-1", "1_000", "nan", "9223372036854775808",
-                                      "99999999999999999999999999999999999", "9223372036854775807k", "10000000000Gi"};
+    static const char *const bad[] = {"",
+                                      " 1",
+                                      "1 ",
+                                      "1.5",
+                                      "1e3",
+                                      "0x10",
+                                      "k",
+                                      "1kk",
+                                      "1K",
+                                      "1ki",
+                                      "--1",
+                                      "+-1",
+                                      "1_000",
+                                      "nan",
+                                      "9223372036854775808",
+                                      "99999999999999999999999999999999999",
+                                      "9223372036854775807k",
+                                      "10000000000Gi"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         char a[96];
         (void)snprintf(a, sizeof a, "model.any=%s", bad[i]);
@@ -80,14 +110,18 @@ static void numbers(void) {
     }
     CASE_ERR(opt_assign(s, "train.steps=-1"), ERR_USAGE, "0..1000000000000");
     CASE_ERR(opt_assign(s, "train.steps=2000G"), ERR_USAGE, "out of range");
-    static const struct { const char *text; double want; } floats[] = {{"1", 1}, {"-.5", -.5}, {"2.", 2}, {"1e3", 1000}, {"2.5E-1", .25}, {"+4", 4}, {"0", 0}};
+    static const struct {
+        const char *text;
+        double want;
+    } floats[] = {{"1", 1}, {"-.5", -.5}, {"2.", 2}, {"1e3", 1000}, {"2.5E-1", .25}, {"+4", 4}, {"0", 0}};
     for (size_t i = 0; i < sizeof floats / sizeof floats[0]; i++) {
         char a[64];
         (void)snprintf(a, sizeof a, "model.free=%s", floats[i].text);
         CASE_OK(opt_assign(s, a));
         CASE(!(v.free < floats[i].want) && !(v.free > floats[i].want), "%s is %g", a, v.free);
     }
-    static const char *const bad_floats[] = {"", "nan", "inf", "-inf", "infinity", "1e", "1e+", ".", "-", "0x1p3", "1,5", "1 ", "1e400", "-1e400", "1e-400", "1.2.3", "1f"};
+    static const char *const bad_floats[] = {"",      "nan", "inf", "-inf",  "infinity", "1e",     "1e+",   ".", "-",
+                                             "0x1p3", "1,5", "1 ",  "1e400", "-1e400",   "1e-400", "1.2.3", "1f"};
     for (size_t i = 0; i < sizeof bad_floats / sizeof bad_floats[0]; i++) {
         char a[64];
         (void)snprintf(a, sizeof a, "model.free=%s", bad_floats[i]);
@@ -160,7 +194,8 @@ static void nearest(void) {
 
 static void yaml_good(void) {
     struct opt_set *s = fresh();
-    const char *path = file("# a run\nout: runs/a\ntrain:\n  steps: 4k\n  lr: 2e-3   # why\n  flag: yes\nmodel.dtype: fp32\nmodel:\n  deep: {name: 'q: \"x\"'}\n", -1);
+    const char *path = file(
+        "# a run\nout: runs/a\ntrain:\n  steps: 4k\n  lr: 2e-3   # why\n  flag: yes\nmodel.dtype: fp32\nmodel:\n  deep: {name: 'q: \"x\"'}\n", -1);
     CASE_OK(opt_read_yaml(s, path));
     CASE(v.steps == 4000 && v.flag && v.dtype == 0 && strcmp(v.out, "runs/a") == 0 && strcmp(v.name, "q: \"x\"") == 0, "nested and dotted keys");
     char want[600];
@@ -176,14 +211,17 @@ static void yaml_good(void) {
     CASE(v.out == NULL, "null takes back a text; an empty group sets nothing");
     CASE_OK(opt_read_yaml(s, file("out: []\n", -1)));
     CASE(v.out == NULL, "an empty list is no text");
-    static const char *const empty[] = {"", "\n\n# nothing\n", "---\n", "---\n...\n", "~\n", "\xef\xbb\xbf# mark\n", "{}\n", "%YAML 1.1\n---\ntrain.steps: 1\n"};
+    static const char *const empty[] = {"",    "\n\n# nothing\n",      "---\n", "---\n...\n",
+                                        "~\n", "\xef\xbb\xbf# mark\n", "{}\n",  "%YAML 1.1\n---\ntrain.steps: 1\n"};
     for (size_t i = 0; i < sizeof empty / sizeof empty[0]; i++) CASE_OK(opt_read_yaml(s, file(empty[i], -1)));
     opt_free(s);
 }
 
 static void yaml_bad(void) {
     struct opt_set *s = fresh();
-    static const struct { const char *text, *part; } bad[] = {
+    static const struct {
+        const char *text, *part;
+    } bad[] = {
         {"train:\n  stepz: 3\n", "run.yaml:2: there is no option train.stepz; the nearest is train.steps "},
         {"trian:\n  steps: 3\n", "run.yaml:1: there is no option trian"},
         {"trian: {}\n", "run.yaml:1: there is no option trian"},
@@ -251,9 +289,29 @@ static void yaml_bad(void) {
 /* What opt_print writes reads back to the same values. */
 static void round_trip(void) {
     struct opt_set *s = fresh();
-    static const char *const texts[] = {"out=runs/a", "out=", "out= lead", "out=null", "out=~", "out=a: b # c", "out=\"q\"\\", "out=- x", "out=1", "out=a\n\tb",
-                                        "out=\xc3\xa9t\xc3\xa9", "out=\xe2\x80\xa8|\xef\xbb\xbf|\xc2\x85|\xf0\x9f\x98\x80", "out=[a]", "out={", "out=a,b", "out=*x", "out=!x", "out=%", "out='",
-                                        "out=...", "out=---", "out=.", "out=Null"};
+    static const char *const texts[] = {"out=runs/a",
+                                        "out=",
+                                        "out= lead",
+                                        "out=null",
+                                        "out=~",
+                                        "out=a: b # c",
+                                        "out=\"q\"\\",
+                                        "out=- x",
+                                        "out=1",
+                                        "out=a\n\tb",
+                                        "out=\xc3\xa9t\xc3\xa9",
+                                        "out=\xe2\x80\xa8|\xef\xbb\xbf|\xc2\x85|\xf0\x9f\x98\x80",
+                                        "out=[a]",
+                                        "out={",
+                                        "out=a,b",
+                                        "out=*x",
+                                        "out=!x",
+                                        "out=%",
+                                        "out='",
+                                        "out=...",
+                                        "out=---",
+                                        "out=.",
+                                        "out=Null"};
     static const char *const lrs[] = {"train.lr=0.1", "train.lr=3e-4", "train.lr=0.30000000000000004", "train.lr=1e-300"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         CASE_OK(opt_assign(s, texts[i]));
@@ -269,7 +327,8 @@ static void round_trip(void) {
         (void)dup2(keep, STDOUT_FILENO);
         (void)close(keep);
         CASE_OK(opt_read_yaml(s, path));
-        CASE(v.steps == was.steps && v.any == was.any && memcmp(&v.lr, &was.lr, sizeof v.lr) == 0 && v.dtype == was.dtype && v.flag == was.flag, "numbers come back");
+        CASE(v.steps == was.steps && v.any == was.any && memcmp(&v.lr, &was.lr, sizeof v.lr) == 0 && v.dtype == was.dtype && v.flag == was.flag,
+             "numbers come back");
         CASE(text ? v.out && strcmp(v.out, text) == 0 : !v.out, "%s comes back as %s", texts[i], v.out);
         free(text);
     }
@@ -278,7 +337,9 @@ static void round_trip(void) {
 
 static void tables_wrong(void) {
     struct opt_set *s;
-    static const struct opt twice[] = {{"a", OPT_BOOL, AT(flag), "no", NULL, 0, 0, "x"}, {"a", OPT_BOOL, AT(flag), "no", NULL, 0, 0, "x"}, {NULL, OPT_BOOL, 0, NULL, NULL, 0, 0, NULL}};
+    static const struct opt twice[] = {{"a", OPT_BOOL, AT(flag), "no", NULL, 0, 0, "x"},
+                                       {"a", OPT_BOOL, AT(flag), "no", NULL, 0, 0, "x"},
+                                       {NULL, OPT_BOOL, 0, NULL, NULL, 0, 0, NULL}};
     static const struct opt out_of_range[] = {{"a", OPT_INT, AT(any), "5", NULL, 1, 4, "x"}, {NULL, OPT_BOOL, 0, NULL, NULL, 0, 0, NULL}};
     struct opt_table t = {"room", twice, &v};
     CASE_ERR(opt_new(&t, 1, &s), ERR_BUG, "two tables");

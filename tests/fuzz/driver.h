@@ -93,9 +93,41 @@ static void fuzz_replace(struct fuzz_input *in, int64_t at, int64_t cut, const v
 }
 
 static void fuzz_mutate(struct fuzz_input *in, const struct fuzz_input *other, uint64_t *state) {
-    static const char *const words[] = {"0", "-1", "1", "18446744073709551615", "9223372036854775807", "4294967296", "1e309", "-0.0", "null", "true", "{}", "[]", "\"\"", "{", "}",
-                                        "[", "]", ",", ":", "\"", "\\u0000", "\\ud800", "\xff", "\xed\xa0\x80", "\n", "  ", "&a", "*a", "!!", "---\n", "(?:", "\\p{L}", "0.5"};
-    static const uint64_t numbers[] = {0, 1, 7, 8, 255, 256, 0x7fffffff, 0x80000000u, 0xffffffffu, 0x100000000u, INT64_MAX, UINT64_MAX, UINT64_MAX - 7, (uint64_t)1 << 63};
+    static const char *const words[] = {"0",
+                                        "-1",
+                                        "1",
+                                        "18446744073709551615",
+                                        "9223372036854775807",
+                                        "4294967296",
+                                        "1e309",
+                                        "-0.0",
+                                        "null",
+                                        "true",
+                                        "{}",
+                                        "[]",
+                                        "\"\"",
+                                        "{",
+                                        "}",
+                                        "[",
+                                        "]",
+                                        ",",
+                                        ":",
+                                        "\"",
+                                        "\\u0000",
+                                        "\\ud800",
+                                        "\xff",
+                                        "\xed\xa0\x80",
+                                        "\n",
+                                        "  ",
+                                        "&a",
+                                        "*a",
+                                        "!!",
+                                        "---\n",
+                                        "(?:",
+                                        "\\p{L}",
+                                        "0.5"};
+    static const uint64_t numbers[] = {
+        0, 1, 7, 8, 255, 256, 0x7fffffff, 0x80000000u, 0xffffffffu, 0x100000000u, INT64_MAX, UINT64_MAX, UINT64_MAX - 7, (uint64_t)1 << 63};
     char piece[256];
     int64_t at = fuzz_below(state, in->bytes + 1), rest = in->bytes - at, n = fuzz_below(state, rest < 64 ? rest + 1 : 64);
     const char *word = words[fuzz_below(state, sizeof words / sizeof words[0])];
@@ -114,7 +146,8 @@ static void fuzz_mutate(struct fuzz_input *in, const struct fuzz_input *other, u
         break;
     case 4: fuzz_replace(in, at, 0, word, (int64_t)strlen(word)); break;
     case 5: /* another number or value: up to where this one ends */
-        for (n = 0; n < rest && n < 40 && !strchr(",:]}\n", in->data[at + n]); n++) {}
+        for (n = 0; n < rest && n < 40 && !strchr(",:]}\n", in->data[at + n]); n++) {
+        }
         fuzz_replace(in, at, n, word, (int64_t)strlen(word));
         break;
     case 6: /* a binary number, small and large files' lengths among them */

@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_result(tok_scratch_new(t, &s));
     err = tokenizer_encode(t, s, text, sizeof text - 1, &ids);
     fuzz_result(err);
-    for (int64_t i = 0; err == OK && i < ids.count; i++) fuzz_holds(ids.ids[i] >= 0 && ids.ids[i] < tokenizer_vocab(t), "ids are below the vocabulary's size");
+    for (int64_t i = 0; err == OK && i < ids.count; i++)
+        fuzz_holds(ids.ids[i] >= 0 && ids.ids[i] < tokenizer_vocab(t), "ids are below the vocabulary's size");
     char *back;
     int64_t bytes;
     if (err == OK) {
