@@ -52,21 +52,21 @@ struct data_opts {
     const char *train, *valid; /* token files, comma-separated */
     int64_t seq;               /* S */
     int pack;
-    double valid_fraction;     /* without data.valid: the share of documents held out, by a hash of the document's number and the seed */
-    int long_samples;          /* DATA_LONG_*: what to do with a fine-tuning sample of more than S tokens */
-    bool verify;               /* loader_open reads the files against their checksums first */
+    double valid_fraction; /* without data.valid: the share of documents held out, by a hash of the document's number and the seed */
+    int long_samples;      /* DATA_LONG_*: what to do with a fine-tuning sample of more than S tokens */
+    bool verify;           /* loader_open reads the files against their checksums first */
 };
 extern const struct opt data_opt_list[];
 
-struct batch {                 /* rows x S, row-major; memory is the caller's, laid out in its arena */
-    int32_t *ids;              /* token ids; padding holds 0 */
-    int32_t *targets;          /* next token, or DATA_NO_TARGET */
-    int32_t *positions;        /* restart with each document (pack=document), or 0..S-1 */
-    int32_t *doc_start;        /* index inside the ROW of the first token that this one may attend to; -1: padding */
+struct batch {          /* rows x S, row-major; memory is the caller's, laid out in its arena */
+    int32_t *ids;       /* token ids; padding holds 0 */
+    int32_t *targets;   /* next token, or DATA_NO_TARGET */
+    int32_t *positions; /* restart with each document (pack=document), or 0..S-1 */
+    int32_t *doc_start; /* index inside the ROW of the first token that this one may attend to; -1: padding */
 };
 
 enum data_split { DATA_TRAIN, DATA_VALID };
-struct loader;                 /* a split of a set of token files, packed into sequences */
+struct loader; /* a split of a set of token files, packed into sequences */
 /* vocab: the model's; an id that is not below it is ERR_FORMAT with file and document. Reads what it needs to index (24
  * bytes a sequence are kept), holds no copy of the tokens. A split without a target is an error. New: loader_close. */
 MUST err_t loader_open(const struct data_opts *o, enum data_split split, int64_t vocab, uint64_t seed, struct loader **out);
@@ -91,7 +91,12 @@ MUST err_t loader_unigram_entropy(const struct loader *l, double *nats);
  * line, and folders of these: recursive, sorted by name, taking *.txt *.text *.md *.rst *.pod *.jsonl and saying what
  * was passed over. Compressed files are refused by name. */
 struct corpus;
-struct corpus_doc { const char *text; int64_t bytes; const char *completion; int64_t completion_bytes; }; /* completion NULL for plain text */
+struct corpus_doc {
+    const char *text;
+    int64_t bytes;
+    const char *completion; /* NULL for plain text */
+    int64_t completion_bytes;
+};
 enum { CORPUS_UTF8_STRICT, CORPUS_UTF8_REPLACE };
 MUST err_t corpus_open(const char *paths, int invalid_utf8, struct corpus **out); /* comma-separated */
 void corpus_close(struct corpus *c);
@@ -108,7 +113,7 @@ struct json_t; /* jansson's */
 MUST err_t jsonl_open(const char *path, int invalid_utf8, struct jsonl **out);
 void jsonl_close(struct jsonl *j);
 MUST err_t jsonl_next(struct jsonl *j, const struct json_t **record, bool *got); /* borrowed until the next call; *got false at the end */
-const char *jsonl_where(const struct jsonl *j);                                 /* "FILE:LINE" of that record */
+const char *jsonl_where(const struct jsonl *j);                                  /* "FILE:LINE" of that record */
 int64_t jsonl_bytes_read(const struct jsonl *j);
 
 #endif

@@ -84,7 +84,7 @@ static err_t keep_mask(struct tok_writer *w, const uint8_t *mask, int64_t count)
     if (!mask && !w->mask) return OK;
     int64_t at = (int64_t)w->head.tokens, need = (at + count) / 8 + 1;
     bool first = !w->mask;
-    if (need > w->mask_room) {
+    if (first || need > w->mask_room) {
         int64_t room = need + need / 2;
         uint8_t *more = realloc(w->mask, (size_t)room);
         if (!more) return FAIL(ERR_NOMEM, "out of memory for the mask of %s: %lld bytes", w->os.path, (long long)room);

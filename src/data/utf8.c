@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+static const char REPLACEMENT[] = {(char)0xef, (char)0xbf, (char)0xbd}; /* U+FFFD */
+
 int utf8_step(const char *p, int64_t bytes) {
     const unsigned char *s = (const unsigned char *)p;
     unsigned lead = s[0];
@@ -54,7 +56,7 @@ int64_t utf8_replaced_bytes(const char *text, int64_t bytes) {
         out += good;
         i += good;
         if (i == bytes) break;
-        out += 3;
+        out += (int64_t)sizeof REPLACEMENT;
         i -= utf8_step(text + i, bytes - i);
     }
     return out;
@@ -70,7 +72,7 @@ void utf8_replace(char *buf, int64_t room, int64_t bytes) {
         from += good;
         if (from == end) break;
         from -= utf8_step(from, end - from);
-        memcpy(to, "\xef\xbf\xbd", 3);
-        to += 3;
+        memcpy(to, REPLACEMENT, sizeof REPLACEMENT);
+        to += sizeof REPLACEMENT;
     }
 }
