@@ -53,7 +53,7 @@ find src models -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' | LC_ALL=C sort 
         if (h == "mpi.h" && file != "comm_mpi.c") broken("<mpi.h>", "only comm_mpi.c may include it")
         if (h == "nccl.h" && file != "comm_nccl.cu") broken("<nccl.h>", "only comm_nccl.cu may include it")
         if (h ~ /^(cuda|cublas|curand|cooperative_groups)/ && file !~ /_cuda\.cu$/ && file != "comm_nccl.cu") broken("<" h ">", "only *_cuda.cu may include it")
-        if ((h ~ /intrin\.h$/ || h == "omp.h" || h == "arm_neon.h") && file !~ /_cpu(_[a-z0-9]+)?\.c$/) broken("<" h ">", "only *_cpu.c and *_cpu_ISA.c may include it")
+        if ((h ~ /intrin\.h$/ || h == "omp.h" || h == "arm_neon.h") && file !~ /_cpu(_[a-z0-9]+)?\.[ch]$/) broken("<" h ">", "only *_cpu.c and *_cpu_ISA.c, and headers named so, may include it")
     }
     /^[ \t]*#[ \t]*include[ \t]*"/ {
         h = $0

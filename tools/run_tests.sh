@@ -32,7 +32,9 @@ MOP=$build/mop
 export MOP
 start=$(date +%s%N)
 case $test in
-*.sh) timeout -k 10 1200 sh "$test" >"$WORK/out-$id" 2>&1 </dev/null ;;
+*.sh) shell=sh
+    head -n 1 "$test" | grep -q bash && shell=bash
+    timeout -k 10 1200 $shell "$test" >"$WORK/out-$id" 2>&1 </dev/null ;;
 *) timeout -k 10 1200 "$test" >"$WORK/out-$id" 2>&1 </dev/null ;;
 esac
 rc=$?
