@@ -65,14 +65,26 @@ static void print_value(const struct opt_entry *e) {
     }
 }
 
+/* A comment to the end of the line, whatever a path is made of. */
+static void print_origin(const char *text) {
+    (void)printf("  # ");
+    while (*text) {
+        uint32_t code;
+        int n = opt_utf8(text, &code);
+        if (n > 0 && code >= 0x20 && (code < 0x7f || code >= 0xa0) && code < 0xfffe) (void)printf("%.*s", n, text);
+        else (void)putchar('?');
+        text += n > 0 ? n : 1;
+    }
+    (void)putchar('\n');
+}
+
 void opt_print(const struct opt_set *s) {
     for (int i = 0; i < s->count; i++) {
         const struct opt_entry *e = &s->list[i];
-        char origin[OPT_SHOWN_MAX];
         if (i == 0 || strcmp(e->room, s->list[i - 1].room) != 0) (void)printf("%s# %s\n", i ? "\n" : "", e->room);
         (void)printf("%s: ", e->o->key);
         print_value(e);
-        (void)printf("  # %s\n", opt_shown(e->origin ? e->origin : "default", origin));
+        print_origin(e->origin ? e->origin : "default");
     }
 }
 
