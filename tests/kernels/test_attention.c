@@ -85,13 +85,12 @@ static void forward(struct io *io, const void *shape) {
             if (a.start[i] < 0) continue;
             double relative = p_relative(&a, h, i);
             bl[h * s->tokens + i] = relative;
-            for (int d = 0; d < s->dim; d++) {
-                double size = 0;
-                for (int64_t j = a.start[i]; j <= i; j++) {
-                    struct dots x = dots(s->t, a.q, i * a.q_stride + (int64_t)h * s->dim, a.k, j * a.k_stride + (int64_t)kv * s->dim, s->dim);
-                    size += exp(x.sum * a.scale - a.lse[h * s->tokens + i]) * fabs(get(s->t, a.v, j * a.v_stride + (int64_t)kv * s->dim + d));
-                }
-                bo[i * a.o_stride + (int64_t)h * s->dim + d] = (relative + (double)(i - a.start[i] + 8) * U32) * size;
+            for (int d = 0; d < s->dim; d++) bo[i * a.o_stride + (int64_t)h * s->dim + d] = 0;
+            for (int64_t j = a.start[i]; j <= i; j++) {
+                struct dots x = dots(s->t, a.q, i * a.q_stride + (int64_t)h * s->dim, a.k, j * a.k_stride + (int64_t)kv * s->dim, s->dim);
+                double p = exp(x.sum * a.scale - a.lse[h * s->tokens + i]) * (relative + (double)(i - a.start[i] + 8) * U32);
+                for (int d = 0; d < s->dim; d++)
+                    bo[i * a.o_stride + (int64_t)h * s->dim + d] += p * fabs(get(s->t, a.v, j * a.v_stride + (int64_t)kv * s->dim + d));
             }
         }
     }
