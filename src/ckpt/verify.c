@@ -198,10 +198,11 @@ static err_t check_out(const char *dir, struct check *c) {
     }
     free(steps);
     if (err != OK || vouched || cut_off) return err;
+    /* Checkpoints and a model, so this is a run's folder, and its own manifest is gone. */
     static const char *const weights[] = {WEIGHTS_NAME, WEIGHTS_INDEX};
     for (int i = 0; i < 2; i++) {
         TRY(os_join(path, dir, weights[i]));
-        if (os_exists(path)) problem(c, "%s: there is no %s beside it that vouches for it", path, MANIFEST_NAME);
+        if (os_exists(path)) problem(c, "%s/%s is missing: nothing vouches for %s beside it", dir, MANIFEST_NAME, weights[i]);
     }
     return OK;
 }
