@@ -1,7 +1,10 @@
 /* mop tokenizer-train: a tokenizer.json from the same texts that mop tokenize reads. */
+#include "base/os.h"
 #include "cli/cli.h"
 #include "data/tokenizer_train.h"
 
+#include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +18,8 @@ struct trainer_opts {
 
 const struct opt tokenizer_train_opt_list[] = {
     {"in", OPT_TEXT, offsetof(struct trainer_opts, in), NULL, NULL, 0, 0, "text files, folders of them and *.jsonl, comma-separated"},
-    {"out", OPT_TEXT, offsetof(struct trainer_opts, out), NULL, NULL, 0, 0, "tokenizer.json to write"},
+    {"out", OPT_TEXT, offsetof(struct trainer_opts, out), NULL, NULL, 0, 0,
+     "tokenizer.json to write; one of just that name gets a tokenizer_config.json beside it"},
     {"vocab", OPT_INT, offsetof(struct trainer_opts, vocab), "8192", NULL, 256, 1 << 24, "tokens, special ones included"},
     {"pattern", OPT_CHOICE, offsetof(struct trainer_opts, pattern), "gpt2", "gpt2|qwen|llama3", 0, 0,
      "how text is cut into words: as this family does"},
@@ -60,6 +64,26 @@ static err_t split(char *list, const char *names[SPECIALS], int64_t *count) {
     return OK;
 }
 
+/* tokenizer_config.json beside a tokenizer.json: transformers' AutoTokenizer needs it to read the folder, and it says which token ends a
+ * document (the first special one). A tokenizer of another name stands alone. */
+static err_t write_config(const char *tokenizer, const char *eos) {
+    static const char name[] = "tokenizer.json";
+    const char *slash = strrchr(tokenizer, '/'), *base = slash ? slash + 1 : tokenizer;
+    if (strcmp(base, name) != 0) return OK;
+    char path[OS_PATH_MAX];
+    if (snprintf(path, sizeof path, "%.*stokenizer_config.json", (int)(base - tokenizer), tokenizer) >= (int)sizeof path)
+        return FAIL(ERR_USAGE, "the path %.60s... is too long; use a shorter one", tokenizer);
+    json_t *root =
+        json_pack("{s:s, s:b, s:b}", "tokenizer_class", "PreTrainedTokenizerFast", "clean_up_tokenization_spaces", 0, "add_prefix_space", 0);
+    if (root && eos) (void)json_object_set_new(root, "eos_token", json_string(eos));
+    char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
+    json_decref(root);
+    if (!text) return FAIL(ERR_NOMEM, "out of memory for %s", path);
+    err_t err = os_write_all(path, text, (int64_t)strlen(text));
+    free(text);
+    return err;
+}
+
 static err_t run(const struct trainer_opts *o) {
     if (!o->in || !o->out) return FAIL(ERR_USAGE, "%s= is missing; see `mop help tokenizer-train`", o->in ? "out" : "in");
     const char *names[SPECIALS];
@@ -74,6 +98,7 @@ static err_t run(const struct trainer_opts *o) {
         a.ctx = &texts;
         a.text_bytes = corpus_bytes_total(texts.corpus);
         err = tokenizer_train(&a);
+        if (err == OK) err = write_config(o->out, a.special_count ? names[0] : NULL);
     }
     corpus_close(texts.corpus);
     free(special);

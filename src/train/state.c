@@ -1,6 +1,7 @@
 #include "base/os.h"
 #include "train/train.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,13 +18,30 @@ static err_t read_found(void *ctx, enum ckpt_part part, const struct param *p, i
     return model_src_read(ctx, p, from, n, out);
 }
 
-static struct ckpt_run describe(const struct model_src *src, const struct job *job) {
-    return (struct ckpt_run){
-        .params = &src->params, .file_dtype = src->file_dtype, .config_json = src->config_json, .copy_from = src->dir, .tokenizer = job->tokenizer};
+/* The tokenizer of tokenizer=: its file, and the folder whose tokenizer files go along. */
+struct tokenizer_paths {
+    char file[OS_PATH_MAX], folder[OS_PATH_MAX];
+};
+
+static err_t describe(const struct model_src *src, const struct job *job, struct tokenizer_paths *t, struct ckpt_run *out) {
+    *out = (struct ckpt_run){.params = &src->params, .file_dtype = src->file_dtype, .config_json = src->config_json, .copy_from = src->dir};
+    if (!job->tokenizer) return OK;
+    if (os_is_dir(job->tokenizer)) TRY(os_join(t->file, job->tokenizer, "tokenizer.json"));
+    else if (snprintf(t->file, sizeof t->file, "%s", job->tokenizer) >= (int)sizeof t->file)
+        return FAIL(ERR_USAGE, "the path tokenizer=%.60s... is too long; use a shorter one", job->tokenizer);
+    out->tokenizer = t->file;
+    char *slash = strrchr(t->file, '/');
+    if (src->dir || strcmp(slash ? slash + 1 : t->file, "tokenizer.json") != 0) return OK;
+    memcpy(t->folder, t->file, sizeof t->folder);
+    if (slash) t->folder[slash - t->file] = 0;
+    out->copy_from = slash ? t->folder : ".";
+    return OK;
 }
 
 err_t state_save_found(const struct model_src *src, const struct job *job) {
-    struct ckpt_run run = describe(src, job);
+    struct tokenizer_paths paths;
+    struct ckpt_run run;
+    TRY(describe(src, job, &paths, &run));
     run.read = read_found;
     run.ctx = (void *)(uintptr_t)src;
     return ckpt_save_model(job->out, &run);
@@ -32,7 +50,9 @@ err_t state_save_found(const struct model_src *src, const struct job *job) {
 enum { STATE_TENSORS = 5 };
 
 err_t state_save(struct run *r, const struct job *job, const struct train_state *s, bool final) {
-    struct ckpt_run run = describe(r->src, job);
+    struct tokenizer_paths paths;
+    struct ckpt_run run;
+    TRY(describe(r->src, job, &paths, &run));
     run.read = read_part;
     run.ctx = r;
     if (final) return ckpt_save_model(job->out, &run);
