@@ -96,7 +96,7 @@ static void model_init(struct model *m, int seed, int64_t step, int64_t vocab) {
 /* "dir/name" in a buffer of the caller's line. */
 #define PATH(dir, name) path_in((char[OS_PATH_MAX]){0}, (dir), (name))
 __attribute__((unused)) static const char *path_in(char *buf, const char *dir, const char *name) {
-    (void)snprintf(buf, OS_PATH_MAX, "%s/%s", dir, name);
+    if (os_join(buf, dir, name) != OK) exit(2);
     return buf;
 }
 

@@ -33,7 +33,10 @@ static bool has_text(const char *path, const char *text) {
     return same;
 }
 
-struct bytes_of { const unsigned char *data[4]; int each[4]; };
+struct bytes_of {
+    const unsigned char *data[4];
+    int each[4];
+};
 static err_t bytes_read(void *ctx, int64_t i, int64_t from, int64_t n, void *out) {
     const struct bytes_of *b = ctx;
     memcpy(out, b->data[i] + from * b->each[i], (size_t)n * (size_t)b->each[i]);
@@ -131,7 +134,8 @@ static void test_range(void) {
         value = f16[i].value;
         if (f16[i].fits) CASE_OK(ckpt_save_model(fresh(dir, "range"), &m.run));
         else CASE_ERR(ckpt_save_model(fresh(dir, "range"), &m.run), ERR_FAILED, "tensor lm_head.weight: its value");
-        CASE(f16[i].fits == os_exists(PATH(dir, "model.safetensors")) && !os_exists(PATH(dir, "model.part")), "%g leaves all or nothing", (double)value);
+        CASE(f16[i].fits == os_exists(PATH(dir, "model.safetensors")) && !os_exists(PATH(dir, "model.part")), "%g leaves all or nothing",
+             (double)value);
     }
     m.file_dtype[3] = DT_BF16;
     value = 3.4e38F;
@@ -154,7 +158,8 @@ static void test_shards(void) {
         (void)snprintf(last, sizeof last, "model-%05d-of-%05d.safetensors", cut[i].shards, cut[i].shards);
         CASE(os_exists(PATH(dir, cut[i].shards > 1 ? last : "model.safetensors")), "%d bytes make %d files", (int)cut[i].bytes, cut[i].shards);
         CASE(os_exists(PATH(dir, WEIGHTS_INDEX)) == (cut[i].shards > 1), "an index where there are shards");
-        CASE(same_weights(&m, dir) && is_clean(dir, &files) && files == cut[i].shards + (cut[i].shards > 1) + 2, "%d shards come back", cut[i].shards);
+        CASE(same_weights(&m, dir) && is_clean(dir, &files) && files == cut[i].shards + (cut[i].shards > 1) + 2, "%d shards come back",
+             cut[i].shards);
     }
     /* from any to any, in place: nothing of the old stays */
     for (size_t i = 0; i < 2 * sizeof cut / sizeof cut[0]; i++) {
@@ -177,9 +182,9 @@ static void test_kept(void) {
     char from[OS_PATH_MAX], dir[OS_PATH_MAX], dir2[OS_PATH_MAX], templates[OS_PATH_MAX];
     struct model m;
     int64_t files;
-    static const char *const names[] = {"tokenizer.json", "tokenizer_config.json",  "special_tokens_map.json", "added_tokens.json",
-                                        "vocab.json",     "merges.txt",             "tokenizer.model",         "chat_template.jinja",
-                                        "chat_template.json", "generation_config.json"};
+    static const char *const names[] = {
+        "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",  "vocab.json",
+        "merges.txt",     "tokenizer.model",       "chat_template.jinja",     "chat_template.json", "generation_config.json"};
     enum { NAMES = sizeof names / sizeof names[0] };
     (void)fresh(from, "from");
     (void)fresh(dir, "kept");

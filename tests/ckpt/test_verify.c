@@ -151,7 +151,8 @@ static void test_surplus(const char *out) {
     CASE(found(out, "model.safetensors: surplus", NULL), "weights beside the vouched ones");
     NEED(os_remove_tree(PATH(out, "model.safetensors")));
     swap_files(PATH(out, "model-00001-of-00002.safetensors"), PATH(out, "model-00002-of-00002.safetensors"));
-    CASE(found(out, "model-00001-of-00002.safetensors", "surplus tensor") && found(out, "model-00002-of-00002.safetensors", "is missing"), "swapped shards");
+    CASE(found(out, "model-00001-of-00002.safetensors", "surplus tensor") && found(out, "model-00002-of-00002.safetensors", "is missing"),
+         "swapped shards");
     swap_files(PATH(out, "model-00001-of-00002.safetensors"), PATH(out, "model-00002-of-00002.safetensors"));
     CASE_OK(verify_to(NULL, out, &files, &tensors));
     CASE(files == 7 + 7 + 7 && tensors == 4 + 2 * (4 + 11 + 2), "%d files, %d tensors", (int)files, (int)tensors);
@@ -206,11 +207,14 @@ static void test_manifest(void) {
         {"{\"format\": \"mop manifest 1\",\"kind\": \"model\",\"files\": {\"a/..\": {}},", "leads out of the folder"},
         {"{\"format\": \"mop manifest 1\",\"kind\": \"model\",\"files\": {\"a\": {}, \"a\": {}},", "duplicate object key"},
         {"{\"format\": \"mop manifest 1\",\"kind\": \"model\",\"files\": {\"a\": {\"bytes\": 1, \"xxh3\": \"99aa06d3014798d86001c324468d497f\", "
-         "\"tensors\": []}},", "\"tensors\" is not an object"},
+         "\"tensors\": []}},",
+         "\"tensors\" is not an object"},
         {"{\"format\": \"mop manifest 1\",\"kind\": \"model\",\"files\": {\"a\": {\"bytes\": 1, \"xxh3\": \"99aa06d3014798d86001c324468d497f\", "
-         "\"tensors\": {\"t\": {\"dtype\": \"F32\", \"shape\": [1.5], \"xxh3\": \"99aa06d3014798d86001c324468d497f\"}}}},", "tensor t lacks"},
+         "\"tensors\": {\"t\": {\"dtype\": \"F32\", \"shape\": [1.5], \"xxh3\": \"99aa06d3014798d86001c324468d497f\"}}}},",
+         "tensor t lacks"},
         {"{\"format\": \"mop manifest 1\",\"kind\": \"model\",\"files\": {\"a\": {\"bytes\": 1, \"xxh3\": \"99aa06d3014798d86001c324468d497f\", "
-         "\"tensors\": {\"t\": 7}}},", "tensor t lacks"},
+         "\"tensors\": {\"t\": 7}}},",
+         "tensor t lacks"},
     };
     struct manifest m;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
