@@ -183,6 +183,25 @@ static void bad_sections(void) {
     free(bytes);
 }
 
+/* Counts so large that their products come round to the file's size again; borders and sums to match. */
+static void wraps(void) {
+    NEED(write_file(path, false));
+    char *bytes;
+    int64_t n;
+    NEED(os_read_all(path, 1 << 20, &bytes, &n));
+    const uint64_t tokens = (1ull << 62) + 7, borders[4] = {0, 3, 3, tokens};
+    memcpy(bytes + 32, &tokens, 8);
+    memcpy(bytes + HEADER + 32, borders, 32);
+    uint64_t sum = XXH3_64bits(borders, 32);
+    memcpy(bytes + 56, &sum, 8);
+    sum = XXH3_64bits(bytes, HEADER - 8);
+    memcpy(bytes + HEADER - 8, &sum, 8);
+    NEED(os_write_all(other, bytes, n));
+    struct tok_file *f;
+    CASE_ERR(tok_open(other, false, &f), ERR_FORMAT, "more than its 192 bytes hold");
+    free(bytes);
+}
+
 /* The n-th open, write, fsync or rename fails: an error, the old file as it was, no temporary file left. */
 static void faults(void) {
     static const enum fault kinds[] = {FAULT_OPEN, FAULT_WRITE, FAULT_FSYNC, FAULT_RENAME};
@@ -219,6 +238,7 @@ int main(void) {
     damage(true);
     lies();
     bad_sections();
+    wraps();
     faults();
 
     struct tok_writer *w;
