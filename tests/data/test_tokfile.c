@@ -92,7 +92,8 @@ static int64_t touch(const struct tok_file *f) {
 
 static bool opens(const char *bytes, int64_t n, bool check) {
     struct tok_file *f;
-    if (os_write_all(other, bytes, n) != OK) return false;
+    FILE *to = fopen(other, "wb"); /* not os_write_all: thousands of fsyncs take their time */
+    if (!to || fwrite(bytes, 1, (size_t)n, to) != (size_t)n || fclose(to) != 0) exit(2);
     if (tok_open(other, check, &f) != OK) return false;
     (void)touch(f);
     tok_close(f);
