@@ -1,10 +1,113 @@
 #include "comm/mesh.h"
 
+#include "base/num.h"
+
+#include <stdio.h>
+
+const struct opt mesh_opt_list[] = {
+    {"ranks", OPT_INT, offsetof(struct mesh_opts, ranks), "0", NULL, 0, 4096,
+     "ranks to run as threads of this process; 0: one, or what mpirun or srun started"},
+    {"mesh.seq", OPT_INT, offsetof(struct mesh_opts, seq), "1", NULL, 1, 4096, "D: ranks that share a sequence in attention; divides ranks"},
+    {"mesh.expert", OPT_INT, offsetof(struct mesh_opts, expert), "0", NULL, 0, 4096,
+     "E_p: ranks that experts are spread over; divides ranks and the experts; 0: the largest that does"},
+    {"mesh.vocab", OPT_INT, offsetof(struct mesh_opts, vocab), "0", NULL, 0, 4096,
+     "P: ranks that columns of the vocabulary are spread over; divides ranks; 0: ranks"},
+    {"comm.check", OPT_BOOL, offsetof(struct mesh_opts, check), "0", NULL, 0, 0,
+     "compare operation, bytes and place over the ranks before each collective; slow, for debugging"},
+    {NULL, OPT_BOOL, 0, NULL, NULL, 0, 0, NULL},
+};
+
+static bool divides(int64_t d, int ranks, int64_t experts) { return ranks % d == 0 && experts % d == 0; }
+
+/* value divides ranks, and experts if it is not 0 */
+static err_t check_degree(const char *key, int64_t value, int ranks, int64_t experts) {
+    if (value >= 1 && divides(value, ranks, experts)) return OK;
+    char fits[512], model[64] = "";
+    size_t n = 0;
+    for (int d = 1; d <= ranks && n + 16 < sizeof fits; d++)
+        if (divides(d, ranks, experts)) n += (size_t)snprintf(fits + n, sizeof fits - n, "%s%d", n ? ", " : "", d);
+    if (experts > 0) (void)snprintf(model, sizeof model, " or the model's %lld experts", (long long)experts);
+    return FAIL(ERR_USAGE, "%s=%lld does not divide ranks=%d%s; set it to one of %s", key, (long long)value, ranks, model, fits);
+}
+
+err_t mesh_degrees(const struct mesh_opts *o, int ranks, int64_t experts, int *seq, int *expert, int *vocab) {
+    int64_t e = o->expert, p = o->vocab ? o->vocab : ranks;
+    if (e == 0)
+        for (e = experts ? ranks : 1; !divides(e, ranks, experts);) e--;
+    TRY(check_degree("mesh.seq", o->seq, ranks, 0));
+    TRY(check_degree("mesh.expert", e, ranks, experts));
+    TRY(check_degree("mesh.vocab", p, ranks, 0));
+    *seq = (int)o->seq;
+    *expert = (int)e;
+    *vocab = (int)p;
+    return OK;
+}
+
+/* Split, and put the check before it if asked for. */
+static err_t open_one(struct comm *world, int colour, const char *name, bool check, struct comm *out) {
+    struct comm c;
+    TRY(world->ops->split(world, colour, world->rank, name, &c));
+    if (!check) {
+        *out = c;
+        return OK;
+    }
+    err_t err = comm_check_open(&c, out);
+    if (err == OK) return OK;
+    c.ops->close(&c);
+    return err_frame(err, __func__);
+}
+
+enum { AXES = 12 };
+
+/* All communicators in the order they are opened in. */
+static void mesh_list(struct mesh *m, struct comm *all[AXES]) {
+    struct comm *const list[AXES] = {
+        &m->dense,          &m->dense_gather, &m->dense_scatter,        &m->seq,   &m->expert,      &m->expert_dispatch, &m->expert_combine,
+        &m->expert_migrate, &m->expert_shard, &m->expert_shard_scatter, &m->vocab, &m->vocab_shard,
+    };
+    for (int i = 0; i < AXES; i++) all[i] = list[i];
+}
+
+struct axis {
+    const char *name;
+    int colour;
+};
+
+err_t mesh_open(struct mesh *m, struct comm *world, const struct mesh_opts *o, int64_t experts) {
+    int d, e, p, r = world->rank;
+    *m = (struct mesh){0};
+    TRY(mesh_degrees(o, world->size, experts, &d, &e, &p));
+    const struct axis axes[AXES] = {
+        {"dense", 0},
+        {"dense gather", 0},
+        {"dense reduce-scatter", 0},
+        {"seq", r / d},
+        {"expert counts", r / e},
+        {"dispatch", r / e},
+        {"combine", r / e},
+        {"migration", r / e},
+        {"expert_shard gather", r % e},
+        {"expert_shard reduce-scatter", r % e},
+        {"vocab", r / p},
+        {"vocab_shard", r % p},
+    };
+    struct comm *all[AXES];
+    mesh_list(m, all);
+    for (int i = 0; i < AXES; i++) TRY(open_one(world, axes[i].colour, axes[i].name, o->check, all[i]));
+    return OK;
+}
+
+void mesh_close(struct mesh *m) {
+    struct comm *all[AXES];
+    mesh_list(m, all);
+    for (int i = AXES - 1; i >= 0; i--) {
+        if (all[i]->ops) all[i]->ops->close(all[i]);
+        all[i]->ops = NULL;
+    }
+}
+
 void mesh_self_init(struct mesh *out) {
-    comm_self_init(&out->dense);
-    comm_self_init(&out->seq);
-    comm_self_init(&out->expert);
-    comm_self_init(&out->expert_shard);
-    comm_self_init(&out->vocab);
-    comm_self_init(&out->vocab_shard);
+    struct comm *all[AXES];
+    mesh_list(out, all);
+    for (int i = 0; i < AXES; i++) comm_self_init(all[i]);
 }

@@ -1,0 +1,37 @@
+#include "comm/comm_int.h"
+
+#include <stdlib.h>
+
+/* A count in the environment; 0 if there is none. */
+static int env_count(const char *name) {
+    const char *text = getenv(name);
+    long n = text ? strtol(text, NULL, 10) : 0;
+    return n > 0 && n < (1 << 20) ? (int)n : 0;
+}
+
+/* srun: of the step, since a batch script itself sees the job's SLURM_NTASKS and is one process. A launcher that says only
+ * which rank this is (PMIX_RANK) leaves the count to MPI: 2 stands for several. */
+int mpi_launched(const char **launcher) {
+    static const struct {
+        const char *count, *name;
+    } known[] = {{"OMPI_COMM_WORLD_SIZE", "mpirun"}, {"MPI_LOCALNRANKS", "mpiexec"}, {"PMI_SIZE", "mpiexec"}, {"SLURM_STEP_NUM_TASKS", "srun"}};
+    int n = 0;
+    *launcher = NULL;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        int here = env_count(known[i].count);
+        if (here <= n) continue;
+        n = here;
+        *launcher = known[i].name;
+    }
+    if (n == 0 && getenv("PMIX_RANK")) {
+        *launcher = "a PMIx launcher";
+        return 2;
+    }
+    return n > 1 ? n : 1;
+}
+
+err_t world_run(int ranks, rank_main_fn rank_main, void *arg) {
+    const char *launcher;
+    if (mpi_launched(&launcher) > 1) return mpi_world_run(ranks, rank_main, arg);
+    return local_world_run(ranks ? ranks : 1, rank_main, arg);
+}
