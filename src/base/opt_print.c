@@ -123,7 +123,9 @@ void opt_help_markdown(const struct opt_table *tables, int count) {
             print_cell(o->help);
             (void)printf(" | %s | ", o->type == OPT_BOOL ? "switch" : type_names[o->type]);
             print_cell(range);
-            (void)printf(" | %s |\n", !o->def ? "none" : *o->def ? o->def : "\"\"");
+            (void)printf(" | ");
+            print_cell(!o->def ? "none" : *o->def ? o->def : "\"\"");
+            (void)printf(" |\n");
         }
     }
 }
