@@ -16,7 +16,7 @@ int64_t llep_plan_bytes(int ranks, int experts) {
 void llep_plan_init(struct llep_plan *p, int ranks, int experts, void *memory) {
     char *at = memory;
     const int64_t intervals = align8((int64_t)sizeof(struct llep_interval) * interval_room(ranks, experts));
-    *p = (struct llep_plan){.ranks = ranks, .experts = experts};
+    *p = (struct llep_plan){.ranks = ranks, .experts = experts, .owned = experts / ranks};
     p->load = (int64_t *)(void *)at;
     p->first = p->load + experts;
     p->assigned = p->first + experts + 1;
@@ -123,7 +123,8 @@ void llep_plan_make(struct llep_plan *p, const struct llep_rule *rule, const int
         p->first[p->experts] = count;
         return;
     }
-    const double even = floor(rule->alpha * (double)(p->rows / p->ranks));
+    const int64_t mean = p->rows / p->ranks; /* whole rows: 3.4 says div */
+    const double even = floor(rule->alpha * (double)mean);
     const int64_t cap = even < 1 ? 1 : even >= 0x1p62 ? INT64_C(1) << 62 : (int64_t)even;
     sort_experts(p);
     for (int i = 0; i < p->experts && p->load[p->order[i]] > 0; i++) place(p, p->order[i], cap, rule->min_rows, &count);

@@ -18,7 +18,8 @@ struct llep_interval {
 };
 
 struct llep_plan {
-    int ranks, experts;             /* E_p, E; E_p divides E; the owner of e is e div (E/E_p) */
+    int ranks, experts;             /* E_p, E; E_p divides E */
+    int owned;                      /* E/E_p: the owner of e is e div owned */
     int64_t rows;                   /* of all experts */
     bool plain;                     /* the gate kept plain expert parallelism (or nothing is routed) */
     int64_t *load;                  /* (E) rows of each expert */
@@ -38,14 +39,14 @@ void llep_plan_make(struct llep_plan *p, const struct llep_rule *rule, const int
 /* send (E_p, E_p): rows from rank to rank. */
 void llep_plan_send(const struct llep_plan *p, const int64_t *counts, int64_t *send);
 
-static inline int llep_owner(const struct llep_plan *p, int expert) { return expert / (p->experts / p->ranks); }
+static inline int llep_owner(const struct llep_plan *p, int expert) { return expert / p->owned; }
 
 /* ---- chunks (3.5) ---- */
 
 /* K = max(1, min(ceil(tokens/chunk), chunks_max)) of the block's largest N. */
 int64_t chunk_count(int64_t tokens, int64_t chunk, int64_t chunks_max);
 
-/* Chunk of token i: strided, i mod K, or contiguous runs of ceil(N/K). */
+/* Chunk of token i, 0 <= i < tokens: strided, i mod K, or contiguous runs of ceil(N/K). */
 static inline int64_t chunk_of(int64_t i, int64_t tokens, int64_t chunks, bool strided) {
     return strided ? i % chunks : i / ((tokens + chunks - 1) / chunks);
 }

@@ -64,7 +64,7 @@ err_t model_src_open(const struct model_opts *o, const struct vocab_hint *hint, 
                     "model.init is not given; write model.init=FOLDER (a Hugging Face folder) or model.init=random with model.config=FILE");
     if (strcmp(o->init, "random") == 0) TRY_OR(open_random(o, hint, &m), bad);
     else TRY_OR(open_folder(o, &m), bad);
-    m.file_dtype = malloc(sizeof *m.file_dtype * (size_t)m.params.count);
+    m.file_dtype = malloc(sizeof *m.file_dtype * ((size_t)m.params.count + 1));
     if (!m.file_dtype) {
         err = FAIL(ERR_NOMEM, "out of memory for the table of %lld tensors", (long long)m.params.count);
         goto bad;

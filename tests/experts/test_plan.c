@@ -35,7 +35,8 @@ static void naive_plan(int ranks, int experts, const struct llep_rule *u, const 
     for (int g = 0; g < ranks; g++) most = pend[g] > most ? pend[g] : most;
     if (sum == 0) return;
     const bool plain = (double)most * ranks < u->lambda * (double)sum;
-    int64_t cap = (int64_t)floor(u->alpha * (double)(sum / ranks));
+    const int64_t mean = sum / ranks;
+    int64_t cap = (int64_t)floor(u->alpha * (double)mean);
     if (cap < 1) cap = 1;
     bool done[EXPERTS_MAX] = {false};
     for (int round = 0; round < experts; round++) {
@@ -130,7 +131,8 @@ static bool one(uint64_t key, int ranks, int experts, const struct llep_rule *u,
     }
     if (!p.plain && u->alpha == 1.0 && p.rows >= ranks && ranks > 1) /* the bound of 3.4 */
         for (int g = 0; g < ranks; g++) {
-            const double cap = fmax(1, (double)(p.rows / ranks));
+            const int64_t mean = p.rows / ranks;
+            const double cap = fmax(1, (double)mean);
             fine = fine && (double)load[g] <= cap + (ranks - 2) * fmax(u->min_rows - 1, 0) + ranks - 1;
         }
     return fine;

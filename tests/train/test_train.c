@@ -102,11 +102,16 @@ static void packing(int which) {
     close_tiny(&src, &a);
 }
 
-static float *weight_of(struct run *r, const char *name) {
+static const struct param *param_of(struct run *r, const char *name) {
     const struct param *p = params_find(r->store.params, name);
-    if (!CASE(p != NULL, "the model has %s", name)) exit(test_end());
-    return r->optim.master + p->offset;
+    if (p == NULL) {
+        CASE(false, "the model has no %s", name);
+        exit(test_end());
+    }
+    return p;
 }
+
+static float *weight_of(struct run *r, const char *name) { return r->optim.master + param_of(r, name)->offset; }
 
 /* What is said when numbers stop being numbers. */
 static void blame(void) {
@@ -130,7 +135,7 @@ static void blame(void) {
     CASE_ERR(blame_loss(&r, 0, m.loss_sum), ERR_FAILED, "layer 1");
     CASE(strstr(err_message(), "room dense") && strstr(err_message(), "feed-forward"), "names the half that overflowed: %s", err_message());
     memset(r.store.grad_acc, 0, 4 * (size_t)src.params.elements);
-    store_grad(&r.store, params_find(r.store.params, "model.layers.0.self_attn.k_proj.weight"))[3] = INFINITY;
+    store_grad(&r.store, param_of(&r, "model.layers.0.self_attn.k_proj.weight"))[3] = INFINITY;
     CASE_ERR(blame_gradient(&r, 1, INFINITY), ERR_FAILED, "model.layers.0.self_attn.k_proj.weight");
     CASE(strstr(err_message(), "room attention") != NULL, "names the room: %s", err_message());
     close_tiny(&src, &r);
@@ -151,7 +156,7 @@ static void moved(enum dtype act) {
         NEED(step_micro(&r, 0.1f, 0, &m));
         NEED(optim_norm(&r.optim, &norm));
         NEED(moved_before(&r, 1e-3, norm, 1.0, &check));
-        const struct param *p = params_find(&src.params, "model.layers.1.mlp.experts.2.down_proj.weight");
+        const struct param *p = param_of(&r, "model.layers.1.mlp.experts.2.down_proj.weight");
         float *w = r.optim.master + p->offset, *kept = malloc(4 * (size_t)p->count);
         memcpy(kept, w, 4 * (size_t)p->count);
         optim_update(&r.optim, 1e-3, 1, norm, 1.0);
