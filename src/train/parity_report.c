@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A quantity of the golden file and our side of it. */
+/* A quantity of the golden file and our side of it. The bound is on |ours - golden| relative to |golden| in L2, on the largest
+ * difference, or on the root mean square difference of an element, which is then shown relative as well. */
+enum measure { RELATIVE, ABSOLUTE, PER_ELEMENT };
 struct quantity {
     char name[CKPT_NAME_MAX];
-    enum { RELATIVE, ABSOLUTE } kind;
+    enum measure kind;
     const float *ours;
     int64_t count;
     double bound;
@@ -16,22 +18,55 @@ struct quantity {
     int64_t shape[3];
 };
 
-/* Bounds in fp32 are those of docs/formats/golden.md. bf16: docs/math/bf16_bounds.md derives them from the number of
- * roundings on the way; u is the unit roundoff of bf16. */
 struct bounds {
-    double logits, scalar, grad, losses, after;
+    double logits, scalar, norm, grad, losses, after;
+};
+static const enum measure after_kind[] = {[MODEL_FP32] = RELATIVE, [MODEL_BF16] = PER_ELEMENT};
+
+/* Roundings to bf16 of a step, each weighted as if all of the signal went through it (docs/math/bf16_bounds.md counts them).
+ * `before` sums over half-layers those that its input has had. */
+struct roundings {
+    double forward, backward, before;
 };
 
-static struct bounds bounds_of(const struct spec *s, int dtype, double lr, int64_t steps) {
-    if (dtype == MODEL_FP32) return (struct bounds){3e-6, 2e-6, 1.5e-5, 1e-5, 3e-5};
-    const double u = 0x1p-9, roundings = 12.0 * s->layers + 4;
-    const double forward = 2 * u * sqrt(roundings), backward = 2 * u * sqrt(3 * roundings);
-    return (struct bounds){forward, forward, 2 * backward, forward * 4, lr * (double)steps * 10};
+static struct roundings count_roundings(const struct spec *s) {
+    const int qk = s->qk_norm != QK_NORM_NONE, bias = s->attention_bias;
+    struct roundings n = {.forward = 1, .backward = 5};
+    for (int l = 0; l < s->layers; l++) {
+        n.before += n.forward;
+        n.forward += 10 + 3 * qk + 4 * bias;
+        n.before += n.forward;
+        n.forward += s->is_moe[l] ? 13 : 9;
+        n.backward += 8 + 2 * qk + (s->is_moe[l] ? 13 : 7);
+    }
+    n.forward += 4;
+    return n;
+}
+
+/* In fp32 the bounds of docs/formats/golden.md, in bf16 those that docs/math/bf16_bounds.md derives. */
+static struct bounds bounds_of(const struct spec *s, int dtype, const struct golden *g, double grad_norm) {
+    if (dtype == MODEL_FP32) return (struct bounds){.logits = 3e-6, .scalar = 2e-6, .norm = 2e-6, .grad = 1.5e-5, .losses = 1e-5, .after = 3e-5};
+    const double rounding = 0x1p-8 / sqrt(3); /* root mean square, relative to the number at its worst place in a binade */
+    const double gain = 2;                    /* of the softmaxes */
+    const double tail = 1.5;                  /* of numbers that are a single draw: scalars, gradients of an expert with one row */
+    const struct roundings n = count_roundings(s);
+    const double forward = gain * rounding * sqrt(n.forward), targets = (double)(g->rows * (g->seq - 1));
+    const double smooth = tail * gain * rounding * sqrt(2 * n.forward + n.before + n.backward);
+    const double flipped = s->clip_qkv > 0 ? 0.64 * forward : 0; /* share of clamped elements on the other side of the limit */
+    const double grad = sqrt(smooth * smooth + flipped);
+    const double after = 2 * g->lr * (double)g->steps * sqrt(grad / 3.14159265358979323846);
+    const double scalar = tail * forward / sqrt(targets);
+    return (struct bounds){.logits = forward,
+                           .scalar = scalar,
+                           .norm = grad / sqrt(targets),
+                           .grad = grad,
+                           .losses = scalar * log((double)s->vocab) + grad_norm * after,
+                           .after = after};
 }
 
 typedef err_t (*visit)(void *ctx, const struct quantity *q);
 
-static err_t visit_one(visit f, void *ctx, const char *name, int kind, const float *ours, int64_t count, double bound, int ndim,
+static err_t visit_one(visit f, void *ctx, const char *name, enum measure kind, const float *ours, int64_t count, double bound, int ndim,
                        const int64_t *shape) {
     struct quantity q = {.kind = kind, .ours = ours, .count = count, .bound = bound, .ndim = ndim};
     (void)snprintf(q.name, sizeof q.name, "%s", name);
@@ -41,20 +76,22 @@ static err_t visit_one(visit f, void *ctx, const char *name, int kind, const flo
 
 /* Every quantity in the order of a golden file. */
 static err_t visit_all(const struct golden *g, const struct model_src *src, const struct numbers *n, int dtype, visit f, void *ctx) {
-    const struct bounds b = bounds_of(&src->spec, dtype, g->lr, g->steps);
+    const struct bounds b = bounds_of(&src->spec, dtype, g, n->grad_norm);
     const int64_t one[1] = {1}, steps[1] = {n->steps}, logits[3] = {n->rows, n->seq, n->vocab};
     TRY(visit_one(f, ctx, "logits", RELATIVE, n->logits, n->rows * n->seq * n->vocab, b.logits, 3, logits));
     TRY(visit_one(f, ctx, "loss", RELATIVE, &n->loss, 1, b.scalar, 1, one));
     TRY(visit_one(f, ctx, "aux_loss", RELATIVE, &n->aux_loss, 1, b.scalar, 1, one));
     TRY(visit_one(f, ctx, "total_loss", RELATIVE, &n->total_loss, 1, b.scalar, 1, one));
-    TRY(visit_one(f, ctx, "grad_norm", RELATIVE, &n->grad_norm, 1, b.scalar, 1, one));
+    TRY(visit_one(f, ctx, "grad_norm", RELATIVE, &n->grad_norm, 1, b.norm, 1, one));
     TRY(visit_one(f, ctx, "losses", ABSOLUTE, n->losses, n->steps, b.losses, 1, steps));
     for (int part = 0; part < 2; part++)
         for (int64_t i = 0; i < src->params.count; i++) {
             const struct param *p = &src->params.list[i];
             char name[CKPT_NAME_MAX];
             (void)snprintf(name, sizeof name, "%s/%s", part ? "after10" : "grad", p->name);
-            TRY(visit_one(f, ctx, name, RELATIVE, (part ? n->after : n->grad) + p->offset, p->count, part ? b.after : b.grad, p->ndim, p->shape));
+            const enum measure kind = part ? after_kind[dtype] : RELATIVE;
+            const float *ours = (part ? n->after : n->grad) + p->offset;
+            TRY(visit_one(f, ctx, name, kind, ours, p->count, part ? b.after : b.grad, p->ndim, p->shape));
         }
     return OK;
 }
@@ -82,8 +119,10 @@ static err_t compare_one(void *ctx, const struct quantity *q) {
     }
     free(golden);
     TRY(err);
-    const bool tiny = q->kind == RELATIVE && sqrt(norm) < 1e-12;
-    const double error = q->kind == ABSOLUTE ? most : tiny ? sqrt(diff) : sqrt(diff / norm), bound = tiny ? 1e-9 : q->bound;
+    const bool tiny = q->kind != ABSOLUTE && sqrt(norm) < 1e-12;
+    const double error = q->kind == ABSOLUTE ? most : tiny ? sqrt(diff) : sqrt(diff / norm);
+    double bound = q->kind == RELATIVE && tiny ? 1e-9 : q->bound;
+    if (q->kind == PER_ELEMENT) bound *= sqrt((double)q->count / (tiny ? 1 : norm));
     const bool fine = error <= bound;
     (void)printf("%-72s %9.2e  bound %8.1e %s%s\n", q->name, error, bound, fine ? "ok" : "EXCESS", tiny || q->kind == ABSOLUTE ? " (absolute)" : "");
     r->compared++;

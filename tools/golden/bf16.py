@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How far bf16 is from a golden file: transformers' bf16 and mop's, tensor by tensor.
 
-    python3 tools/golden/bf16.py [--mop build/mop] [--isa NAME] [--all] [--json FILE] DIR...
+    python3 tools/golden/bf16.py [--mop build/mop] [--isa NAME] [--draws N] [--all] [--json FILE] DIR...
 
 Needs PyPI's torch, transformers, safetensors, numpy. Both sides start from bf16 weights, keep fp32 masters and moments, and
 route every token of every step as an fp32 run of the same model does: a flipped route is another function, not a rounding.
@@ -9,14 +9,17 @@ transformers is run twice, with attention/experts eager/eager and sdpa/grouped_m
 the two: the stricter reading of "transformers in bf16". (grouped_mm wants rows of 16 bytes; where widths are no multiple of 8
 it is batched_mm, which rounds alike.) Errors are |x - golden|_2 / |golden|_2, of `losses` the largest absolute difference.
 
-A scalar's error is one draw of a signed sum and may be near zero by luck, so a ratio of two of them says little. For scalars the
-last lines give the root mean square over the folders instead.
+One run is one draw of rounding errors: a scalar's error is a signed sum and may be near zero by luck, an expert with one row has
+one such draw in all its gradients. So each side is run on N models, the folder's and others whose weights are moved by up to 2^-8
+of themselves (which draws every rounding anew), each held against transformers' fp32 on the same weights, and the errors shown
+are root mean squares; --draws 1 compares the folder as it is.
 """
 import argparse
 import collections
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -26,12 +29,11 @@ import numpy as np
 import torch
 import transformers
 from safetensors import safe_open
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.core_model_loading import revert_weight_conversion
 
 PATHS = {"eager": ("eager", "eager"), "grouped": ("sdpa", "grouped_mm")}
-SCALARS = ("loss", "aux_loss", "total_loss", "grad_norm")
 TOPK = torch.topk
 
 
@@ -76,6 +78,17 @@ def hub(model, tensors):
     """Parameter name -> value under the names and shapes of the Hub's files."""
     out = revert_weight_conversion(model, dict(tensors))
     return {n: v.detach().float().numpy() for n, v in out.items()}
+
+
+def moved(folder, into, draw):
+    """A copy of the folder with its weights moved a little; draw 0 not at all. Its golden file only gives ids and settings."""
+    for name in ("config.json", "golden.safetensors"):
+        shutil.copy(os.path.join(folder, name), into)
+    rng = np.random.default_rng(draw)
+    weights = load_file(os.path.join(folder, "model.safetensors"))
+    for n, w in weights.items():
+        weights[n] = (w * (1 + (draw > 0) * rng.uniform(-(2.0**-8), 2.0**-8, w.shape))).astype(np.float32)
+    save_file(weights, os.path.join(into, "model.safetensors"), metadata={"format": "pt"})
 
 
 def trajectory(folder, golden, meta, dtype, path, routing, record):
@@ -145,25 +158,32 @@ def kind(name):
 def compare(folder, args):
     path = os.path.join(folder, "golden.safetensors")
     golden, meta = load_file(path), metadata(path)
-    routing = Routing()
-    exact = trajectory(folder, golden, meta, torch.float32, "eager", routing, True)
     names = [n for n in golden if n != "input_ids"]
-    worst = max(distance(n, exact[n], golden[n]) for n in names if np.linalg.norm(golden[n]) >= 1e-12)
-    assert worst < 1e-4, f"transformers in fp32 is {worst:.1e} off {path}: the routing it gives is of another model"
-    theirs = {p: trajectory(folder, golden, meta, torch.bfloat16, p, routing, False) for p in PATHS}
-    with tempfile.TemporaryDirectory() as tmp:
-        dump = os.path.join(tmp, "dump.safetensors")
-        command = [args.mop, "parity", folder, "model.dtype=bf16", "dump=" + dump] + (["isa=" + args.isa] if args.isa else [])
-        done = subprocess.run(command, capture_output=True, text=True)
-        if not os.path.exists(dump):
-            sys.exit(" ".join(command) + ": " + done.stderr)
-        ours = load_file(dump)
-    bounds = {m[1]: float(m[2]) for m in re.finditer(r"^(\S+) +\S+ +bound +(\S+)", done.stdout, re.M)}
+    errors = {n: collections.defaultdict(list) for n in names}
+    bounds = {}
+    for draw in range(args.draws):
+        routing = Routing()
+        with tempfile.TemporaryDirectory() as tmp:
+            moved(folder, tmp, draw)
+            exact = trajectory(tmp, golden, meta, torch.float32, "eager", routing, True)
+            sides = {p: trajectory(tmp, golden, meta, torch.bfloat16, p, routing, False) for p in PATHS}
+            dump = os.path.join(tmp, "dump.safetensors")
+            command = [args.mop, "parity", tmp, "model.dtype=bf16", "dump=" + dump] + (["isa=" + args.isa] if args.isa else [])
+            done = subprocess.run(command, capture_output=True, text=True)
+            if not os.path.exists(dump):
+                sys.exit(" ".join(command) + f" ({folder}): " + done.stderr)
+            sides["mop"] = load_file(dump)
+        if draw == 0:
+            worst = max(distance(n, exact[n], golden[n]) for n in names)
+            assert worst < 1e-4, f"transformers in fp32 is {worst:.1e} off {path}: that file is of another model"
+            bounds = {m[1]: float(m[2]) for m in re.finditer(r"^(\S+) +\S+ +bound +(\S+)", done.stdout, re.M)}
+        for n in names:
+            for side, x in sides.items():
+                errors[n][side].append(distance(n, x[n], exact[n]))
     rows = []
     for n in names:
-        a = distance(n, ours[n], golden[n])
-        b = {p: distance(n, t[n], golden[n]) for p, t in theirs.items()}
-        rows.append({"name": n, "mop": a, **b, "bound": bounds.get(n), "ratio": a / max(min(b.values()), 1e-30)})
+        e = {side: float(np.sqrt(np.mean(np.square(x)))) for side, x in errors[n].items()}
+        rows.append({"name": n, **e, "worst": max(errors[n]["mop"]), "bound": bounds.get(n), "ratio": e["mop"] / max(min(e[p] for p in PATHS), 1e-30)})
     return rows
 
 
@@ -176,6 +196,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--mop", default="build/mop")
     p.add_argument("--isa", help="mop's kernels")
+    p.add_argument("--draws", type=int, default=8, help="runs of each side")
     p.add_argument("--all", action="store_true", help="a line for every tensor, not only the worst of each kind")
     p.add_argument("--json", help="every figure, as JSON")
     p.add_argument("folders", nargs="+", metavar="DIR")
@@ -201,10 +222,6 @@ def main():
             top = max(of, key=lambda r: r["ratio"])
             print(f"{part}: {len(of)} tensors, ratio median {statistics.median(r['ratio'] for r in of):.2f}, worst {top['ratio']:.2f} ({top['name']}), "
                   f"error of the worst tensor mop {max(r['mop'] for r in of):.2e}, eager {max(r['eager'] for r in of):.2e}, grouped {max(r['grouped'] for r in of):.2e}")
-    print(f"== root mean square over {len(everything)} folders")
-    for n in SCALARS:
-        rms = {k: np.sqrt(np.mean([r[k] ** 2 for rows in everything.values() for r in rows if r["name"] == n])) for k in ("mop", *PATHS)}
-        line(n, {**rms, "bound": None, "ratio": rms["mop"] / max(min(rms[p] for p in PATHS), 1e-30)})
     if args.json:
         with open(args.json, "w", encoding="utf-8") as f:
             json.dump(everything, f, indent=1)
