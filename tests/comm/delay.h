@@ -60,7 +60,13 @@ static inline void delay_abort(struct comm *c, const char *message) {
 }
 
 static const struct comm_ops delay_ops = {
-    .name = "delay", COMM_BLOCKING, .begin = delay_begin, .end = delay_end, .split = delay_split, .close = delay_close, .abort = delay_abort,
+    .name = "delay",
+    COMM_BLOCKING,
+    .begin = delay_begin,
+    .end = delay_end,
+    .split = delay_split,
+    .close = delay_close,
+    .abort = delay_abort,
 };
 
 /* All is borrowed. */

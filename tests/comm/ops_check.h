@@ -14,9 +14,13 @@ static const int64_t check_counts[] = {0, 1, 2, 7, 16, 1000, 3001};
 enum { CHECK_COUNTS = sizeof check_counts / sizeof check_counts[0] };
 
 /* Exactly `bytes`, with a pattern before and behind. */
-struct guarded { unsigned char *all; void *at; int64_t bytes; };
+struct guarded {
+    unsigned char *all;
+    void *at;
+    int64_t bytes;
+};
 
-static struct guarded guarded_new(int64_t bytes) {
+static inline struct guarded guarded_new(int64_t bytes) {
     struct guarded g = {malloc((size_t)bytes + 2 * GUARD), NULL, bytes};
     if (!g.all) abort();
     memset(g.all, 0xa5, (size_t)bytes + 2 * GUARD);
@@ -24,7 +28,7 @@ static struct guarded guarded_new(int64_t bytes) {
     return g;
 }
 
-static bool guarded_free(struct guarded g) {
+static inline bool guarded_free(struct guarded g) {
     bool whole = true;
     for (int i = 0; i < GUARD; i++) whole = whole && g.all[i] == 0xa5 && g.all[GUARD + g.bytes + i] == 0xa5;
     free(g.all);
@@ -32,7 +36,7 @@ static bool guarded_free(struct guarded g) {
 }
 
 /* Of such sizes that another order of adding gives other bits. */
-static void fill(enum dtype t, void *to, int64_t count, int rank, uint64_t key) {
+static inline void fill(enum dtype t, void *to, int64_t count, int rank, uint64_t key) {
     for (int64_t i = 0; i < count; i++) {
         double x = (rng_unit(key, (uint64_t)rank, (uint64_t)i) - 0.5) * (double)(1 << (rng_u64(key + 1, (uint64_t)rank, (uint64_t)i) % 24));
         if (t == DT_F32) ((float *)to)[i] = (float)x;
@@ -42,7 +46,7 @@ static void fill(enum dtype t, void *to, int64_t count, int rank, uint64_t key) 
     }
 }
 
-static void add(enum dtype t, void *acc, const void *x, int64_t count) {
+static inline void add(enum dtype t, void *acc, const void *x, int64_t count) {
     for (int64_t i = 0; i < count; i++) {
         if (t == DT_F32) ((float *)acc)[i] += ((const float *)x)[i];
         if (t == DT_F64) ((double *)acc)[i] += ((const double *)x)[i];
@@ -51,7 +55,7 @@ static void add(enum dtype t, void *acc, const void *x, int64_t count) {
 }
 
 /* The sum over ranks of fill's values, in rank order. */
-static void *sums(enum dtype t, int64_t count, int size, uint64_t key) {
+static inline void *sums(enum dtype t, int64_t count, int size, uint64_t key) {
     size_t bytes = (size_t)count * (size_t)dtype_bytes(t);
     void *acc = malloc(bytes + 1), *x = malloc(bytes + 1);
     if (!acc || !x) abort();
@@ -64,10 +68,10 @@ static void *sums(enum dtype t, int64_t count, int size, uint64_t key) {
     return acc;
 }
 
-static int64_t sent_bytes(int from, int to, int64_t count) { return (from * 5 + to * 3) % 4 == 0 ? 0 : count + from - to + 8; }
+static inline int64_t sent_bytes(int from, int to, int64_t count) { return (from * 5 + to * 3) % 4 == 0 ? 0 : count + from - to + 8; }
 
 /* Begin the call, or run its blocking form. */
-static err_t run_call(struct comm *c, struct comm_call k, bool split) {
+static inline err_t run_call(struct comm *c, struct comm_call k, bool split) {
     if (split) {
         struct comm_request r;
         TRY(COMM_BEGIN(c, k, &r));
@@ -91,12 +95,12 @@ struct op_case {
     uint64_t key;
 };
 
-static err_t wrong(const struct comm *c, const struct op_case *k, const char *what) {
-    return FAIL(ERR_FAILED, "%s of %lld %s on rank %d of %d (%s, split %d, in place %d): %s", comm_op_name(k->op), (long long)k->count, dtype_name(k->type),
-                c->rank, c->size, c->name, k->split, k->in_place, what);
+static inline err_t wrong(const struct comm *c, const struct op_case *k, const char *what) {
+    return FAIL(ERR_FAILED, "%s of %lld %s on rank %d of %d (%s, split %d, in place %d): %s", comm_op_name(k->op), (long long)k->count,
+                dtype_name(k->type), c->rank, c->size, c->name, k->split, k->in_place, what);
 }
 
-static err_t check_gather(struct comm *c, const struct op_case *k) {
+static inline err_t check_gather(struct comm *c, const struct op_case *k) {
     struct guarded send = guarded_new(k->count), recv = guarded_new(k->count * c->size), want = guarded_new(k->count * c->size);
     for (int r = 0; r < c->size; r++) fill(DT_U8, (char *)want.at + r * k->count, k->count, r, k->key);
     void *from = k->in_place ? (char *)recv.at + c->rank * k->count : send.at;
@@ -109,7 +113,7 @@ static err_t check_gather(struct comm *c, const struct op_case *k) {
     return same && whole ? OK : wrong(c, k, same ? "wrote outside" : "other bytes");
 }
 
-static err_t check_reduce(struct comm *c, const struct op_case *k) {
+static inline err_t check_reduce(struct comm *c, const struct op_case *k) {
     bool scatter = k->op == COMM_REDUCE_SCATTER;
     int64_t width = dtype_bytes(k->type), all = scatter ? k->count * c->size : k->count;
     struct guarded send = guarded_new(all * width), recv = guarded_new(k->count * width);
@@ -130,9 +134,10 @@ static err_t check_reduce(struct comm *c, const struct op_case *k) {
     return same && whole ? OK : wrong(c, k, same ? "wrote outside" : "not the sum in rank order");
 }
 
-static err_t check_all_to_all(struct comm *c, const struct op_case *k) {
+static inline err_t check_all_to_all(struct comm *c, const struct op_case *k) {
     int n = c->size;
-    int64_t *a = calloc((size_t)n * 4, sizeof *a), *send_bytes = a, *send_at = a + n, *recv_bytes = a + 2 * n, *recv_at = a + 3 * n, sent = 0, got = 0;
+    int64_t *a = calloc((size_t)n * 4, sizeof *a), *send_bytes = a, *send_at = a + n, *recv_bytes = a + 2 * n, *recv_at = a + 3 * n, sent = 0,
+            got = 0;
     if (!a) abort();
     for (int p = 0; p < n; p++) {
         send_bytes[p] = sent_bytes(c->rank, p, k->count);
@@ -158,7 +163,7 @@ static err_t check_all_to_all(struct comm *c, const struct op_case *k) {
     return same && whole ? OK : wrong(c, k, same ? "wrote outside" : "other bytes");
 }
 
-static err_t check_ring(struct comm *c, const struct op_case *k) {
+static inline err_t check_ring(struct comm *c, const struct op_case *k) {
     int before = (c->rank + c->size - 1) % c->size;
     int64_t out = k->count + c->rank, in = k->count + before;
     struct guarded send = guarded_new(out), recv = guarded_new(in), want = guarded_new(in);
@@ -172,7 +177,7 @@ static err_t check_ring(struct comm *c, const struct op_case *k) {
     return same && whole ? OK : wrong(c, k, same ? "wrote outside" : "other bytes");
 }
 
-static err_t check_op(struct comm *c, const struct op_case *k) {
+static inline err_t check_op(struct comm *c, const struct op_case *k) {
     switch (k->op) {
     case COMM_ALL_GATHER: return check_gather(c, k);
     case COMM_REDUCE_SCATTER:
@@ -184,10 +189,13 @@ static err_t check_op(struct comm *c, const struct op_case *k) {
 }
 
 /* The i-th of a list of cases; false behind its end. */
-static bool op_case_at(int i, struct op_case *out) {
-    static const struct { enum comm_op op; enum dtype type; } kinds[] = {
-        {COMM_ALL_GATHER, DT_U8},   {COMM_REDUCE_SCATTER, DT_F32}, {COMM_REDUCE_SCATTER, DT_F64}, {COMM_REDUCE_SCATTER, DT_I64}, {COMM_ALL_REDUCE, DT_F32},
-        {COMM_ALL_REDUCE, DT_F64}, {COMM_ALL_REDUCE, DT_I64},     {COMM_ALL_TO_ALLV, DT_U8},     {COMM_RING_SHIFT, DT_U8}};
+static inline bool op_case_at(int i, struct op_case *out) {
+    static const struct {
+        enum comm_op op;
+        enum dtype type;
+    } kinds[] = {{COMM_ALL_GATHER, DT_U8},      {COMM_REDUCE_SCATTER, DT_F32}, {COMM_REDUCE_SCATTER, DT_F64},
+                 {COMM_REDUCE_SCATTER, DT_I64}, {COMM_ALL_REDUCE, DT_F32},     {COMM_ALL_REDUCE, DT_F64},
+                 {COMM_ALL_REDUCE, DT_I64},     {COMM_ALL_TO_ALLV, DT_U8},     {COMM_RING_SHIFT, DT_U8}};
     int k = i / (CHECK_COUNTS * 2), n = i / 2 % CHECK_COUNTS;
     if (k >= (int)(sizeof kinds / sizeof kinds[0])) return false;
     *out = (struct op_case){kinds[k].op, kinds[k].type, check_counts[n], i % 2 == 1, i % 2 == 1, (uint64_t)i * 2 + 77};

@@ -56,7 +56,8 @@ static err_t under_way(void *arg, int rank, struct comm *world) {
             TRY_OR(comm_end(&r[f]), done);
             for (int i = 0; i < N; i++) {
                 float want = (float)(n * (f + i + round) + n * (n - 1) / 2);
-                if (x[f * N + i] != want) TRY_OR(FAIL(ERR_FAILED, "round %d, flight %d, value %d: %g, not %g", round, f, i, x[f * N + i], want), done);
+                if (x[f * N + i] != want)
+                    TRY_OR(FAIL(ERR_FAILED, "round %d, flight %d, value %d: %g, not %g", round, f, i, x[f * N + i], want), done);
             }
         }
     }
@@ -131,7 +132,10 @@ static err_t refused(void *arg, int rank, struct comm *world) {
     int64_t x[2] = {0}, minus = -1;
     uint16_t b[2] = {0};
     int64_t huge = INT64_MAX / 2, none = 0;
-    struct { err_t got; const char *what; } list[] = {
+    struct {
+        err_t got;
+        const char *what;
+    } list[] = {
         {COMM(world, all_reduce, b, 2, DT_BF16), "BF16"},
         {COMM(world, all_reduce, x, -1, DT_I64), "count below 0"},
         {COMM(world, reduce_scatter, x, x, huge, DT_F64), "size beyond 2^63"},
