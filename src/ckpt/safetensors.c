@@ -248,21 +248,37 @@ err_t st_read(const struct st_reader *r, const struct tensor_info *t, int64_t fr
     return os_read_at(r->files[t->file].fd, st_path(r, t), out, n * each, t->offset + from * each);
 }
 
-err_t st_read_f32(const struct st_reader *r, const struct tensor_info *t, int64_t from, int64_t n, float *out) {
-    if (t->dtype == DT_F32) return st_read(r, t, from, n, out);
-    if (t->dtype != DT_BF16 && t->dtype != DT_F16 && t->dtype != DT_F64)
-        return FAIL(ERR_FORMAT, "%s: tensor %s has dtype %s, which holds no weights; F32, BF16, F16 and F64 do", st_path(r, t), t->name,
-                    dtype_name(t->dtype));
-    union {
-        double f64[8192];
-        uint16_t half[4 * 8192];
-    } raw; /* on the stack: whoever reads has `out` and nothing else */
-    int64_t step = (int64_t)sizeof raw / dtype_bytes(t->dtype);
-    for (int64_t i = 0; i < n; i += step) {
-        int64_t m = i64_min(step, n - i);
-        TRY(st_read(r, t, from + i, m, &raw));
-        if (t->dtype != DT_F64) dtype_convert(t->dtype, raw.half, DT_F32, out + i, m);
-        for (int64_t j = 0; j < m && t->dtype == DT_F64; j++) out[i + j] = (float)raw.f64[j];
+/* Both convert through a little room on the stack: whoever reads has `out` and nothing else. */
+static err_t read_half(const struct st_reader *r, const struct tensor_info *t, int64_t from, int64_t n, float *out) {
+    enum { STEP = 1 << 15 };
+    uint16_t raw[STEP];
+    for (int64_t i = 0; i < n; i += STEP) {
+        int64_t m = i64_min(STEP, n - i);
+        TRY(st_read(r, t, from + i, m, raw));
+        dtype_convert(t->dtype, raw, DT_F32, out + i, m);
     }
     return OK;
+}
+
+static err_t read_double(const struct st_reader *r, const struct tensor_info *t, int64_t from, int64_t n, float *out) {
+    enum { STEP = 1 << 12 };
+    double raw[STEP] = {0};
+    for (int64_t i = 0; i < n; i += STEP) {
+        int64_t m = i64_min(STEP, n - i);
+        TRY(st_read(r, t, from + i, m, raw));
+        for (int64_t j = 0; j < m; j++) out[i + j] = (float)raw[j];
+    }
+    return OK;
+}
+
+err_t st_read_f32(const struct st_reader *r, const struct tensor_info *t, int64_t from, int64_t n, float *out) {
+    switch (t->dtype) {
+    case DT_F32: return st_read(r, t, from, n, out);
+    case DT_BF16:
+    case DT_F16: return read_half(r, t, from, n, out);
+    case DT_F64: return read_double(r, t, from, n, out);
+    default:
+        return FAIL(ERR_FORMAT, "%s: tensor %s has dtype %s, which holds no weights; F32, BF16, F16 and F64 do", st_path(r, t), t->name,
+                    dtype_name(t->dtype));
+    }
 }

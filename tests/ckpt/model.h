@@ -19,7 +19,7 @@ struct model {
     struct st_out state[2];
     const void *state_data[2];
     const char *state_metadata[5];
-    char step_text[24];
+    char step_text[24], config[64];
     float bias[3];
 };
 
@@ -43,15 +43,15 @@ static int model_by_name(const void *a, const void *b, void *list) {
 static void model_init(struct model *m, int seed, int64_t step, int64_t vocab) {
     static const struct {
         const char *name;
-        enum param_kind kind;
-        int layer, ndim;
         int64_t rows, columns;
+        enum param_kind kind;
         enum dtype dtype;
+        int layer, ndim;
     } t[MODEL_TENSORS] = {
-        {"model.embed_tokens.weight", PARAM_EMBED, -1, 2, 0, 4, DT_F32},
-        {"model.layers.0.mlp.gate.weight", PARAM_ROUTER, 0, 2, 3, 4, DT_BF16},
-        {"model.norm.weight", PARAM_FINAL_NORM, -1, 1, 3, 1, DT_BF16},
-        {"lm_head.weight", PARAM_HEAD, -1, 2, 0, 4, DT_F16},
+        {"model.embed_tokens.weight", 0, 4, PARAM_EMBED, DT_F32, -1, 2},
+        {"model.layers.0.mlp.gate.weight", 3, 4, PARAM_ROUTER, DT_BF16, 0, 2},
+        {"model.norm.weight", 3, 1, PARAM_FINAL_NORM, DT_BF16, -1, 1},
+        {"lm_head.weight", 0, 4, PARAM_HEAD, DT_F16, -1, 2},
     };
     memset(m, 0, sizeof *m);
     int64_t at = 0;
@@ -75,6 +75,7 @@ static void model_init(struct model *m, int seed, int64_t step, int64_t vocab) {
     m->seed = seed;
     m->step = step;
     for (int i = 0; i < 3; i++) m->bias[i] = (float)i - 1;
+    (void)snprintf(m->config, sizeof m->config, "{\"model_type\": \"x\", \"seed\": %d}\n", seed);
     (void)snprintf(m->step_text, sizeof m->step_text, "%d", (int)step);
     m->state[0] = (struct st_out){.name = "balance.0", .dtype = DT_F32, .ndim = 1, .shape = {3}};
     m->state[1] = (struct st_out){.name = "step", .dtype = DT_I64, .ndim = 0};
@@ -86,7 +87,7 @@ static void model_init(struct model *m, int seed, int64_t step, int64_t vocab) {
                                .file_dtype = m->file_dtype,
                                .read = model_read,
                                .ctx = m,
-                               .config_json = "{\"model_type\": \"x\"}\n",
+                               .config_json = m->config,
                                .state = m->state,
                                .state_count = 2,
                                .state_data = m->state_data,
@@ -114,11 +115,20 @@ __attribute__((unused)) static void put_file(const char *path, const void *data,
     }
 }
 
-/* The values of a folder's weights, or of a checkpoint's three parts, are the model's. */
+__attribute__((unused)) static bool has_text(const char *path, const char *text) {
+    char *x;
+    int64_t n;
+    if (os_read_all(path, 1 << 24, &x, &n) != OK) return false;
+    bool same = strcmp(x, text) == 0;
+    free(x);
+    return same;
+}
+
+/* A folder's config and the values of its weights, or a checkpoint's three parts, are the model's. */
 __attribute__((unused)) static bool same_weights(const struct model *m, const char *dir) {
     struct st_reader *r;
     if (st_open_folder(dir, &r) != OK) return false;
-    bool same = st_check_model(r, &m->params) == OK && st_count(r) == MODEL_TENSORS;
+    bool same = has_text(PATH(dir, "config.json"), m->config) && st_check_model(r, &m->params) == OK && st_count(r) == MODEL_TENSORS;
     for (int i = 0; same && i < MODEL_TENSORS; i++) {
         const struct param *p = &m->list[i];
         const struct tensor_info *t = st_find(r, p->name);

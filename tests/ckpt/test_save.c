@@ -24,15 +24,6 @@ static bool same_bytes(const char *a, const char *b) {
     return same;
 }
 
-static bool has_text(const char *path, const char *text) {
-    char *x;
-    int64_t n;
-    if (os_read_all(path, 1 << 24, &x, &n) != OK) return false;
-    bool same = strcmp(x, text) == 0;
-    free(x);
-    return same;
-}
-
 struct bytes_of {
     const unsigned char *data[4];
     int each[4];
@@ -110,7 +101,6 @@ static void test_round_trip(void) {
     NEED(st_open_folder(dir, &r));
     CASE(strcmp(st_metadata(r, "format"), "pt") == 0, "metadata format is pt");
     st_close(r);
-    CASE(has_text(PATH(dir, "config.json"), m.run.config_json), "config.json as given");
 }
 
 static err_t read_big(void *ctx, enum ckpt_part part, const struct param *p, int64_t from, int64_t n, float *out) {
