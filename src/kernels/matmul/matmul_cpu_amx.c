@@ -2,8 +2,8 @@
  * as zero there. That the process may use tiles at all is asked for where the set is chosen (kernels_cpu.c). */
 #include "kernels/matmul/matmul_cpu_avx512.h"
 
-enum { MR = 32, NR = 32, STEP = 32, MC = 256, NC = 256, KC = 512, TILE_BYTES = 1024 };
-_Static_assert(MATMUL_FITS(MC, NC, KC, 2), "the block fits its buffers");
+enum { MR = 32, NR = 32, STEP = 32, MC = 384, NC = 256, KC = 512, TILE_BYTES = 1024 };
+_Static_assert(MATMUL_FITS(MC, NC, KC, NR, 2), "the block fits its buffers");
 
 /* Palette 1: every one of the eight tiles is 16 rows of 64 bytes. A constant, because the compiler takes
  * ldtilecfg to read only a word of it and would drop stores to the rest. */
@@ -22,8 +22,12 @@ static void end(void) { _tile_release(); }
 static inline void a_tile_across(uint32_t *dst, const struct matmul_source *s, int64_t lane, int64_t lanes, int64_t step, int64_t steps) {
     _Alignas(64) uint32_t pairs[16][16];
     struct matmul_source part = *s;
-    part.at = (const bf16 *)s->at + step * s->ld + lane;
-    matmul_pack_pairs(&pairs[0][0], 16, &part, lanes, steps, STEP);
+    const bf16 *from = part.at = (const bf16 *)s->at + step * s->ld + lane;
+    if (lanes == 16 && steps == STEP) {
+        for (int p = 0; p < 16; p++, from += 2 * s->ld) _mm512_store_si512(pairs[p], pair_at(from, from + s->ld));
+    } else {
+        matmul_pack_pairs(&pairs[0][0], 16, 0, &part, lanes, steps, STEP);
+    }
     transpose16(pairs, sizeof pairs[0], dst, 16, 16, 0xffff);
 }
 
@@ -38,8 +42,8 @@ static inline void a_tile_along(uint32_t *dst, const struct matmul_source *s, in
 
 /* Panels of two tiles a STEP of k, lanes 0 to 15 and 16 to 31, each [lane][pair]. */
 static void pack_a(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) {
-    uint32_t *to = dst;
     for (int64_t lane = 0; lane < lanes; lane += MR) {
+        uint32_t *to = (uint32_t *)dst + lane * KC / 2;
         for (int64_t k = 0; k < steps; k += STEP) {
             for (int half = 0; half < 32; half += 16, to += TILE_BYTES / 4) {
                 int64_t here = i64_min(lanes - lane - half, 16);
@@ -51,7 +55,7 @@ static void pack_a(void *dst, const struct matmul_source *s, int64_t lanes, int6
     }
 }
 
-static void pack_b(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) { matmul_pack_pairs(dst, NR, s, lanes, steps, STEP); }
+static void pack_b(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) { matmul_pack_pairs(dst, NR, NR * i64_round_up(steps, STEP) / 2, s, lanes, steps, STEP); }
 
 static void kernel(int64_t steps, int rows, const void *pa, const void *pb, float *t, int64_t ld, bool first) {
     const char *a = pa, *b = pb;
@@ -86,6 +90,6 @@ static void kernel(int64_t steps, int rows, const void *pa, const void *pb, floa
 }
 
 const struct matmul_engine matmul_bf16_amx = {
-    .mr = MR, .nr = NR, .step = STEP, .elem_bytes = 2, .mc = MC, .nc = NC, .kc = KC, .task_mac = 8 << 20,
-    .begin = begin, .end = end, .pack_a = pack_a, .pack_b = pack_b, .kernel = kernel, .store = matmul_store_avx512,
+    .mr = MR, .nr = NR, .step = STEP, .elem_bytes = 2, .mc = MC, .nc = NC, .kc = KC, .task_mac = 16 << 20,
+    .begin = begin, .end = end, .pack_a = pack_a, .pack_b = pack_b, .kernel = {kernel, kernel}, .store = matmul_store_avx512,
 };

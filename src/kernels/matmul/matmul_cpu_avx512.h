@@ -7,13 +7,22 @@
 
 #include <immintrin.h>
 
-/* A panel's packing for the BF16 engines, dst[pair][width]: a dword holds a lane's steps 2 pair and
+/* Panels for the BF16 engines, `apart` dwords one after the other, each [pair][width]: a dword holds a lane's steps 2 pair and
  * 2 pair + 1. Missing lanes, and steps up to a multiple of `pad`, are zero. */
-void matmul_pack_pairs(uint32_t *dst, int width, const struct matmul_source *s, int64_t lanes, int64_t steps, int pad);
+void matmul_pack_pairs(uint32_t *dst, int width, int64_t apart, const struct matmul_source *s, int64_t lanes, int64_t steps, int pad);
 
 void matmul_store_avx512(const float *t, int64_t ld, int64_t rows, int64_t cols, const struct matmul_args *a, void *c);
 
 static inline __m512 widen(__m256i x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16)); }
+
+/* 16 lanes of two steps as pairs. */
+static inline __m512i pair(__m256i first, __m256i second) {
+    return _mm512_or_si512(_mm512_cvtepu16_epi32(first), _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16));
+}
+
+static inline __m512i pair_at(const bf16 *first, const bf16 *second) {
+    return pair(_mm256_loadu_si256((const __m256i *)(const void *)first), _mm256_loadu_si256((const __m256i *)(const void *)second));
+}
 
 /* dst[k][l] = src[l][k] of 16 x 16 dwords, for k < count, l in `to`. Rows of src are ld_bytes apart, those of
  * dst ld dwords. Quarters of four rows meet in one register as they are loaded (blends, which have two ports),

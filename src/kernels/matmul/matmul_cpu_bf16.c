@@ -1,8 +1,8 @@
 /* BF16 operands by AVX512_BF16: pairs of steps multiplied and added into fp32 by one instruction. */
 #include "kernels/matmul/matmul_cpu_avx512.h"
 
-enum { MR = 12, NR = 32, STEP = 2, MC = 144, NC = 256, KC = 512 };
-_Static_assert(MATMUL_FITS(MC, NC, KC, 2), "the block fits its buffers");
+enum { MR = 12, NR = 32, STEP = 2, MC = 384, NC = 256, KC = 512 };
+_Static_assert(MATMUL_FITS(MC, NC, KC, NR, 2), "the block fits its buffers");
 
 /* 16 pairs of up to 16 lanes where lanes lie in rows: as dwords, a transpose. */
 static inline void pairs_along(uint32_t *dst, int width, __mmask16 to, const struct matmul_source *s, int64_t lane, int64_t lanes, int64_t step,
@@ -21,30 +21,44 @@ static inline void pairs_along(uint32_t *dst, int width, __mmask16 to, const str
     transpose16(rows, sizeof rows[0], dst, width, pairs, to);
 }
 
-void matmul_pack_pairs(uint32_t *dst, int width, const struct matmul_source *s, int64_t lanes, int64_t steps, int pad) {
+/* Pairs [0, pairs) of up to 16 lanes where steps lie in rows. */
+static inline void pairs_across(uint32_t *dst, int width, __mmask16 to, const struct matmul_source *s, int64_t lane, int64_t lanes, int64_t steps,
+                                int64_t pairs) {
+    const bf16 *from = (const bf16 *)s->at + lane;
+    __mmask16 have = (__mmask16)((1u << lanes) - 1);
+    for (int64_t p = 0; p < pairs; p++, from += 2 * s->ld) {
+        __m256i first = _mm256_maskz_loadu_epi16(2 * p < steps ? have : 0, from);
+        __m256i second = _mm256_maskz_loadu_epi16(2 * p + 1 < steps ? have : 0, from + s->ld);
+        _mm512_mask_storeu_epi32(dst + p * width, to, pair(first, second));
+    }
+}
+
+void matmul_pack_pairs(uint32_t *dst, int width, int64_t apart, const struct matmul_source *s, int64_t lanes, int64_t steps, int pad) {
     int64_t pairs = i64_round_up(steps, pad) / 2;
-    for (int64_t lane = 0; lane < lanes; lane += width, dst += width * pairs) {
+    for (int64_t lane = 0; lane < lanes; lane += width, dst += apart) {
+        if (s->layout == MATMUL_ACROSS && width == 32 && lanes - lane >= 32 && steps == 2 * pairs) {
+            const bf16 *from = (const bf16 *)s->at + lane;
+            for (int64_t p = 0; p < pairs; p++, from += 2 * s->ld) {
+                _mm512_storeu_si512(dst + p * 32, pair_at(from, from + s->ld));
+                _mm512_storeu_si512(dst + p * 32 + 16, pair_at(from + 16, from + s->ld + 16));
+            }
+            continue;
+        }
         for (int at = 0; at < width; at += 16) {
             int64_t here = i64_min(i64_max(lanes - lane - at, 0), i64_min(16, width - at));
-            __mmask16 have = (__mmask16)((1u << here) - 1), to = (__mmask16)((1u << i64_min(16, width - at)) - 1);
-            if (s->layout == MATMUL_ALONG) {
-                for (int64_t p = 0; p < pairs; p += 16)
-                    pairs_along(dst + p * width + at, width, to, s, lane + at, here, 2 * p, steps - 2 * p, (int)i64_min(pairs - p, 16));
+            __mmask16 to = (__mmask16)((1u << i64_min(16, width - at)) - 1);
+            if (s->layout == MATMUL_ACROSS) {
+                pairs_across(dst + at, width, to, s, lane + at, here, steps, pairs);
                 continue;
             }
-            const bf16 *from = (const bf16 *)s->at + lane + at;
-            for (int64_t p = 0; p < pairs; p++) {
-                __mmask16 first = 2 * p < steps ? have : 0, second = 2 * p + 1 < steps ? have : 0;
-                __m512i lo = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(first, from + 2 * p * s->ld));
-                __m512i hi = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(second, from + (2 * p + 1) * s->ld));
-                _mm512_mask_storeu_epi32(dst + p * width + at, to, _mm512_or_si512(lo, _mm512_slli_epi32(hi, 16)));
-            }
+            for (int64_t p = 0; p < pairs; p += 16)
+                pairs_along(dst + p * width + at, width, to, s, lane + at, here, 2 * p, steps - 2 * p, (int)i64_min(pairs - p, 16));
         }
     }
 }
 
-static void pack_a(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) { matmul_pack_pairs(dst, MR, s, lanes, steps, STEP); }
-static void pack_b(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) { matmul_pack_pairs(dst, NR, s, lanes, steps, STEP); }
+static void pack_a(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) { matmul_pack_pairs(dst, MR, MR * KC / 2, s, lanes, steps, STEP); }
+static void pack_b(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) { matmul_pack_pairs(dst, NR, NR * i64_round_up(steps, STEP) / 2, s, lanes, steps, STEP); }
 
 /* `rows` is a constant where this is called, so that the sums live in registers. */
 __attribute__((always_inline)) static inline void tile(const int rows, int64_t pairs, const int32_t *a, const int32_t *b, float *t, int64_t ld,
@@ -80,5 +94,5 @@ static void kernel(int64_t steps, int rows, const void *pa, const void *pb, floa
 
 const struct matmul_engine matmul_bf16_avx512 = {
     .mr = MR, .nr = NR, .step = STEP, .elem_bytes = 2, .mc = MC, .nc = NC, .kc = KC, .task_mac = 4 << 20,
-    .pack_a = pack_a, .pack_b = pack_b, .kernel = kernel, .store = matmul_store_avx512,
+    .pack_a = pack_a, .pack_b = pack_b, .kernel = {kernel, kernel}, .store = matmul_store_avx512,
 };

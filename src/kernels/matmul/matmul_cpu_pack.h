@@ -51,10 +51,11 @@ static inline void NAME(panel_across)(float *dst, int width, const struct matmul
     }
 }
 
-__attribute__((always_inline)) static inline void NAME(pack)(float *dst, int width, const struct matmul_source *s, int64_t lanes,
+/* All panels; one follows the other by `apart` floats. */
+__attribute__((always_inline)) static inline void NAME(pack)(float *dst, int width, int64_t apart, const struct matmul_source *s, int64_t lanes,
                                                              int64_t steps) {
     int64_t lane = 0;
-    for (; lane + width <= lanes; lane += width, dst += width * steps) {
+    for (; lane + width <= lanes; lane += width, dst += apart) {
         if (s->layout == MATMUL_ALONG) NAME(panel_along)(dst, width, s, lane, steps);
         else NAME(panel_across)(dst, width, s, lane, steps);
     }
@@ -63,5 +64,11 @@ __attribute__((always_inline)) static inline void NAME(pack)(float *dst, int wid
         for (int l = 0; l < width; l++) dst[k * width + l] = lane + l < lanes ? NAME(element)(s, lane + l, k) : 0;
 }
 
-static void NAME(pack_a)(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) { NAME(pack)(dst, MR, s, lanes, steps); }
-static void NAME(pack_b)(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) { NAME(pack)(dst, 2 * VW, s, lanes, steps); }
+static void NAME(pack_a)(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) {
+    if (s->layout == MATMUL_ALONG) NAME(pack_rows)(dst, s, lanes, steps);
+    else NAME(pack)(dst, MR, MR * KC, s, lanes, steps);
+}
+
+static void NAME(pack_b)(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) {
+    NAME(pack)(dst, 2 * VW, 2 * VW * steps, s, lanes, steps);
+}

@@ -31,26 +31,29 @@ static int64_t count_tasks(const struct cut *c) {
     return down * c->across;
 }
 
-/* From the largest rectangle that keeps packed operands in use the longest, halve the longer side until
- * there are tasks for some threads, or a task's work would no longer pay for packing. */
+/* C's rectangles when the tallest group is cut in `down` and the columns in `across` about equal parts. */
+static struct cut cut_in(const struct matmul_args *a, const struct matmul_engine *e, int64_t tallest, int64_t down, int64_t across) {
+    struct cut c = {.a = a, .e = e};
+    c.rows = i64_round_up(i64_max(i64_div_up(tallest, down), 1), e->mr);
+    c.cols = i64_round_up(i64_max(i64_div_up(a->n, across), 1), e->nr);
+    c.across = i64_div_up(a->n, c.cols);
+    return c;
+}
+
+/* From the largest rectangles, which keep packed operands in use the longest, halve the longer side until there
+ * are tasks for some threads, or a task's work would no longer pay for packing. */
 static struct cut cut_call(const struct matmul_args *a, const struct matmul_engine *e) {
     enum { TASKS_WANTED = 32 };
-    bool tn = a->kind == MATMUL_TN;
     int64_t total = a->row_off ? a->row_off[a->groups] - a->row_off[0] : a->rows, tallest = 0;
     for (int g = 0; g < a->groups; g++) tallest = i64_max(tallest, group_rows(a, g));
-    /* With k in several blocks B is packed anew for each block of rows: then a task is one such block. */
-    bool one_k_block = tn ? total <= e->kc : a->k <= e->kc;
-    if (!one_k_block) tallest = i64_min(tallest, e->mc);
-    struct cut c = {.a = a, .e = e};
-    c.rows = i64_round_up(i64_max(tallest, 1), e->mr);
-    c.cols = i64_min(i64_round_up(i64_max(a->n, 1), e->nr), e->nc);
-    c.across = i64_div_up(a->n, c.cols);
-    int64_t mac = total * a->n * (tn ? a->m : a->k);
+    int64_t mac = total * a->n * (a->kind == MATMUL_TN ? a->m : a->k);
     int64_t wanted = i64_min(mac / e->task_mac, TASKS_WANTED);
+    int64_t down = i64_max(i64_div_up(tallest, e->mc), 1), across = i64_max(i64_div_up(a->n, e->nc), 1);
+    struct cut c = cut_in(a, e, tallest, down, across);
     while (count_tasks(&c) < wanted && (c.rows > 2 * e->mr || c.cols > 2 * e->nr)) {
-        if (c.rows >= c.cols) c.rows = i64_round_up(i64_div_up(c.rows, 2), e->mr);
-        else c.cols = i64_round_up(i64_div_up(c.cols, 2), e->nr);
-        c.across = i64_div_up(a->n, c.cols);
+        if (c.rows >= c.cols) down *= 2;
+        else across *= 2;
+        c = cut_in(a, e, tallest, down, across);
     }
     return c;
 }
@@ -91,24 +94,34 @@ static struct matmul_source from(const struct matmul_source *s, int64_t lane, in
     return out;
 }
 
-/* One packed block of C, `row` rows down the task. Sums rest in t between blocks of k, a tile after the
- * other; a whole F32 tile that is finished at once goes straight to C. */
-static void multiply(const struct cut *c, const struct task *task, int64_t row, int64_t rows, int64_t steps, const char *pa,
-                     const char *pb, float *t, bool first, bool last) {
+/* C's lines are on their way while the kernel works on the tile that they will take. */
+static void prefetch_tile(const struct matmul_engine *e, const char *to, int64_t row_bytes) {
+    for (int r = 0; r < e->mr; r++)
+        for (int x = 0; x < e->nr * 4; x += 64) __builtin_prefetch(to + r * row_bytes + x, 1);
+}
+
+/* One block of C, `row` rows down the task and `k` steps into it. A is packed; each panel of B is packed when
+ * its turn comes, and is used up while it lies in the nearest cache. Sums rest in t between blocks of k, a tile
+ * after the other; a whole F32 tile that is finished at once goes straight to C. */
+static void multiply(const struct cut *c, const struct task *task, int64_t row, int64_t rows, int64_t k, int64_t steps, const char *pa, float *t) {
     const struct matmul_engine *e = c->e;
-    bool straight = first && last && c->a->c_dtype == DT_F32 && !c->a->accumulate;
-    int64_t c_bytes = dtype_bytes(c->a->c_dtype);
-    for (int64_t j = 0; j < task->cols; j += e->nr, pb += steps * e->nr * e->elem_bytes) {
+    bool first = k == 0, last = k + steps == task->k, straight = first && last && c->a->c_dtype == DT_F32 && !c->a->accumulate;
+    int64_t c_bytes = dtype_bytes(c->a->c_dtype), whole = i64_round_up(steps, e->step);
+    _Alignas(64) char pb[MATMUL_B_BYTES];
+    for (int64_t j = 0; j < task->cols; j += e->nr) {
         int64_t cols = i64_min(e->nr, task->cols - j);
+        struct matmul_source b = from(&task->b, j, k);
+        e->pack_b(pb, &b, cols, steps);
         const char *panel = pa;
-        for (int64_t i = 0; i < rows; i += e->mr, panel += steps * e->mr * e->elem_bytes) {
+        for (int64_t i = 0; i < rows; i += e->mr, panel += (int64_t)e->mr * e->kc * e->elem_bytes) {
             int64_t here = i64_min(e->mr, rows - i);
             char *to = (char *)task->c + ((row + i) * c->a->ldc + j) * c_bytes;
             if (straight && here == e->mr && cols == e->nr) {
-                e->kernel(steps, e->mr, panel, pb, (float *)(void *)to, c->a->ldc, true);
+                prefetch_tile(e, to, c->a->ldc * c_bytes);
+                e->kernel[task->a.layout](whole, e->mr, panel, pb, (float *)(void *)to, c->a->ldc, true);
                 continue;
             }
-            e->kernel(steps, (int)here, panel, pb, t, e->nr, first);
+            e->kernel[task->a.layout](whole, (int)here, panel, pb, t, e->nr, first);
             if (last) e->store(t, e->nr, here, cols, c->a, to);
             if (!first || !last) t += (int64_t)e->mr * e->nr;
         }
@@ -122,17 +135,15 @@ static void run_task(void *arg, int64_t index, int worker) {
     struct task task = find_task(c, index);
     if (task.k == 0 && c->a->accumulate) return;
     _Alignas(64) char pa[MATMUL_A_BYTES];
-    _Alignas(64) char pb[MATMUL_B_BYTES];
     _Alignas(64) float t[MATMUL_T_BYTES / sizeof(float)];
     if (e->begin) e->begin();
     for (int64_t row = 0; row < task.rows; row += e->mc) {
         int64_t rows = i64_min(e->mc, task.rows - row), k = 0;
         do {
             int64_t steps = i64_min(e->kc, task.k - k);
-            struct matmul_source a = from(&task.a, row, k), b = from(&task.b, 0, k);
+            struct matmul_source a = from(&task.a, row, k);
             e->pack_a(pa, &a, rows, steps);
-            if (row == 0 || task.k > e->kc) e->pack_b(pb, &b, task.cols, steps);
-            multiply(c, &task, row, rows, i64_round_up(steps, e->step), pa, pb, t, k == 0, k + steps == task.k);
+            multiply(c, &task, row, rows, k, steps, pa, t);
             k += steps;
         } while (k < task.k);
     }

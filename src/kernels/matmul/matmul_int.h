@@ -2,8 +2,8 @@
  * engine brings the arithmetic of one instruction set and element type.
  *
  *   task    a rectangle of C of one group, computed by one worker, alone
- *   block   mc rows x nc columns x kc steps of the task, operands packed on the worker's stack
- *   panel   mr rows of A, or nr columns of B, of a block: what the innermost kernel reads, in its order
+ *   block   mc rows x nc columns x kc steps of the task
+ *   panel   mr rows of A, or nr columns of B, of a block, packed on the worker's stack in the kernel's order
  *
  * Why a row never depends on its neighbours: an element of C is one chain over k, in order, from zero, in
  * the same instructions wherever it lies. Blocks of k break the chain only where a step of the engine ends,
@@ -33,22 +33,22 @@ struct matmul_engine {
     int mc, nc, kc;   /* a block's extent; multiples of mr, nr and step; the buffers below hold it */
     int64_t task_mac; /* multiplications that are worth a task of their own */
     void (*begin)(void), (*end)(void); /* around a task; NULL: nothing to do */
-    /* All panels of `lanes` lanes by `steps` steps, one after the other, missing lanes and steps zero. */
+    /* `lanes` lanes by `steps` steps, missing lanes and steps zero: all panels of A, mr * kc elements apart;
+     * one panel of B. What a panel of A looks like may depend on its layout in memory. */
     void (*pack_a)(void *dst, const struct matmul_source *src, int64_t lanes, int64_t steps);
     void (*pack_b)(void *dst, const struct matmul_source *src, int64_t lanes, int64_t steps);
-    /* t[mr][nr] (+)= panel . panel over `steps` (a multiple of step); rows of t are ld apart. Rows from
-     * `rows` on may be left out. */
-    void (*kernel)(int64_t steps, int rows, const void *pa, const void *pb, float *t, int64_t ld, bool first);
+    /* By A's layout: t[mr][nr] (+)= panel . panel over `steps` (a multiple of step); rows of t are ld apart.
+     * Rows from `rows` on may be left out. */
+    void (*kernel[2])(int64_t steps, int rows, const void *pa, const void *pb, float *t, int64_t ld, bool first);
     /* C's rectangle from finished sums; the one rounding, or the one addition with accumulate. */
     void (*store)(const float *t, int64_t ld, int64_t rows, int64_t cols, const struct matmul_args *a, void *c);
 };
 
-/* A task's buffers, on the worker's stack. */
-enum { MATMUL_A_BYTES = 256 << 10, MATMUL_B_BYTES = 256 << 10, MATMUL_T_BYTES = 256 << 10 };
+/* A task's buffers, on the worker's stack: a block of A, a panel of B, sums between blocks of k. */
+enum { MATMUL_A_BYTES = 384 << 10, MATMUL_B_BYTES = 32 << 10, MATMUL_T_BYTES = 384 << 10 };
 
-#define MATMUL_FITS(mc, nc, kc, elem_bytes) \
-    ((mc) * (kc) * (elem_bytes) <= MATMUL_A_BYTES && (nc) * (kc) * (elem_bytes) <= MATMUL_B_BYTES &&              \
-     (mc) * (nc) * 4 <= MATMUL_T_BYTES)
+#define MATMUL_FITS(mc, nc, kc, nr, elem_bytes) \
+    ((mc) * (kc) * (elem_bytes) <= MATMUL_A_BYTES && (nr) * (kc) * (elem_bytes) <= MATMUL_B_BYTES && (mc) * (nc) * 4 <= MATMUL_T_BYTES)
 
 /* The product by `wide`, which takes any operands, or by `narrow` (NULL: none) where A and B both are BF16. */
 void matmul_drive(struct pool *pool, const struct matmul_args *a, const struct matmul_engine *wide, const struct matmul_engine *narrow);
