@@ -140,7 +140,8 @@ void os_free_list(char **names, int64_t count) {
 }
 
 err_t os_open_read(const char *path, int *fd, int64_t *bytes) {
-    int f = fault_hit(FAULT_OPEN) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    /* O_NONBLOCK: a pipe without a writer is refused below rather than waited for; ordinary files do not know it */
+    int f = fault_hit(FAULT_OPEN) ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (f < 0) return FAIL(ERR_IO, "cannot open %s: %s; check the path and its permissions", path, strerror(errno));
     struct stat st;
     if (fstat(f, &st) != 0 || !S_ISREG(st.st_mode)) {

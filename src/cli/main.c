@@ -46,7 +46,8 @@ static err_t close_stdout(void) {
 }
 
 int main(int argc, char **argv) {
-    (void)signal(SIGPIPE, SIG_IGN); /* a reader that went away is a failed write, not the end */
+    (void)signal(SIGPIPE, SIG_IGN); /* a reader that went away is a failed write, not the end; */
+    (void)signal(SIGXFSZ, SIG_IGN); /* and so is a file that grows beyond its limit */
     hold_standard_descriptors();
     err_t err = run(argc, argv);
     if (err == OK) err = close_stdout();

@@ -31,9 +31,6 @@ static err_t check_job(const struct job *j) {
                     (long long)t->batch);
     if (t->steps && !j->data->train)
         return FAIL(ERR_USAGE, "data.train is not given; write data.train=FILE.tok (mop tokenize makes one from text), or train.steps=0");
-    if (t->warmup > t->steps && t->steps)
-        return FAIL(ERR_USAGE, "train.warmup=%lld is more than train.steps=%lld; choose fewer steps of warm-up", (long long)t->warmup,
-                    (long long)t->steps);
     if (j->experts->balance_rate > 0 && t->aux_coef > 0)
         return FAIL(ERR_USAGE, "experts.balance_rate=%g and train.aux_coef=%g are two ways to balance; choose one", j->experts->balance_rate,
                     t->aux_coef);
@@ -212,6 +209,9 @@ static err_t train_inner(struct loop *p) {
         log_line(LOG_RUN, "%s is finished (%lld steps); nothing to do", j->out, (long long)i64_max(step, 0));
         return OK;
     }
+    if (j->train->steps && j->train->warmup > j->train->steps) /* a run that is to go on with more steps, say */
+        log_line(LOG_WARN, "train.warmup=%lld is more than train.steps=%lld: the learning rate never reaches train.lr", (long long)j->train->warmup,
+                 (long long)j->train->steps);
     TRY(find_hint(j, &hint));
     TRY(model_src_open(j->model, &hint, (uint64_t)j->train->seed, &p->src));
     TRY(os_mkdirs(j->out));

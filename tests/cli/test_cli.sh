@@ -126,6 +126,14 @@ count $good 'a reader that went away is no signal'
 "$MOP" config >"$tmp/out" 2>&- </dev/null
 count $((1 - $?)) 'a closed standard error is no failure'
 
+mkfifo "$tmp/pipe"
+timeout 20 "$MOP" config "$tmp/pipe" >"$tmp/out" 2>"$tmp/err"
+[ $? -eq 1 ] && grep -q 'pipe is not an ordinary file' "$tmp/err" && good=1 || good=0
+count $good 'a pipe without a writer is refused, not waited for'
+(ulimit -f 2 && exec "$MOP" train model.init=random model.vocab=600 train.steps=0 out="$tmp/limited") >"$tmp/out" 2>"$tmp/err"
+[ $? -eq 1 ] && grep -q 'File too large' "$tmp/err" && good=1 || good=0
+count $good 'a file that may not grow is exit code 1, not a signal'
+
 # fault points are armed from the environment
 MOP_FAULT=frobnicate:1 "$MOP" help >"$tmp/out" 2>"$tmp/err"
 [ $? -eq 2 ] && grep -q 'MOP_FAULT=frobnicate:1 is not understood' "$tmp/err" && good=1 || good=0
