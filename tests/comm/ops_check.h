@@ -3,11 +3,12 @@
 #ifndef MOP_TESTS_COMM_OPS_CHECK_H
 #define MOP_TESTS_COMM_OPS_CHECK_H
 
-#include "base/rng.h"
-#include "comm/comm.h"
+#include "comm/mesh.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum { OPS = 5, GUARD = 64 };
 static const int64_t check_counts[] = {0, 1, 2, 7, 16, 1000, 3001};
@@ -35,14 +36,22 @@ static inline bool guarded_free(struct guarded g) {
     return whole;
 }
 
-/* Of such sizes that another order of adding gives other bits. */
+/* Spreads a number over 64 bits; a large case draws some 10^8 of them. */
+static inline uint64_t mixed(uint64_t x) {
+    x = (x ^ (x >> 31)) * 0x9e3779b97f4a7c15u;
+    x = (x ^ (x >> 29)) * 0xbf58476d1ce4e5b9u;
+    return x ^ (x >> 32);
+}
+
+/* Of such sizes that another order of adding gives other bits; I64 sums wrap. */
 static inline void fill(enum dtype t, void *to, int64_t count, int rank, uint64_t key) {
     for (int64_t i = 0; i < count; i++) {
-        double x = (rng_unit(key, (uint64_t)rank, (uint64_t)i) - 0.5) * (double)(1 << (rng_u64(key + 1, (uint64_t)rank, (uint64_t)i) % 24));
+        uint64_t bits = mixed(mixed(key * 64 + (uint64_t)rank) + (uint64_t)i);
+        double x = ((double)(bits >> 11) * 0x1p-53 - 0.5) * (double)(1 << (bits % 24));
         if (t == DT_F32) ((float *)to)[i] = (float)x;
         if (t == DT_F64) ((double *)to)[i] = x;
-        if (t == DT_I64) ((int64_t *)to)[i] = (int64_t)rng_u64(key, (uint64_t)rank, (uint64_t)i); /* wraps */
-        if (t == DT_U8) ((unsigned char *)to)[i] = (unsigned char)rng_u64(key, (uint64_t)rank, (uint64_t)i);
+        if (t == DT_I64) ((uint64_t *)to)[i] = bits;
+        if (t == DT_U8) ((unsigned char *)to)[i] = (unsigned char)bits;
     }
 }
 
@@ -200,6 +209,118 @@ static inline bool op_case_at(int i, struct op_case *out) {
     if (k >= (int)(sizeof kinds / sizeof kinds[0])) return false;
     *out = (struct op_case){kinds[k].op, kinds[k].type, check_counts[n], i % 2 == 1, i % 2 == 1, (uint64_t)i * 2 + 77};
     return true;
+}
+
+/* Many operations one after the other and several under way at once, ended in another order on each rank. */
+static inline err_t under_way(void *arg, int rank, struct comm *world) {
+    enum { N = 100, FLY = COMM_DEPTH };
+    int rounds = *(int *)arg, n = world->size;
+    struct comm other;
+    TRY(world->ops->split(world, 0, -rank, "turned round", &other)); /* keys turn the ranks' order */
+    if (other.rank != n - 1 - rank) return FAIL(ERR_FAILED, "key does not order: rank %d is %d", rank, other.rank);
+    float *x = calloc((size_t)(2 * FLY * N), sizeof *x);
+    err_t err = OK;
+    for (int round = 0; round < rounds && err == OK; round++) {
+        struct comm_request r[2 * FLY];
+        for (int f = 0; f < 2 * FLY; f++)
+            for (int i = 0; i < N; i++) x[f * N + i] = (float)(rank + f + i + round);
+        for (int f = 0; f < 2 * FLY; f++) TRY_OR(COMM_BEGIN(f % 2 ? &other : world, comm_call_all_reduce(x + f * N, N, DT_F32), &r[f]), done);
+        for (int j = 0; j < 2 * FLY; j++) {
+            int f = (j * 5 + rank * 3 + round) % (2 * FLY); /* 5 and 16 have no common divisor */
+            TRY_OR(comm_end(&r[f]), done);
+            for (int i = 0; i < N; i++) {
+                float want = (float)(n * (f + i + round) + n * (n - 1) / 2);
+                if (x[f * N + i] != want)
+                    TRY_OR(FAIL(ERR_FAILED, "round %d, flight %d, value %d: %g, not %g", round, f, i, x[f * N + i], want), done);
+            }
+        }
+    }
+done:
+    if (err != OK) world->ops->abort(world, err_message());
+    free(x);
+    other.ops->close(&other);
+    return err;
+}
+
+/* Sparse memory: parts far behind 2^32 in buffers that nobody fills. Up to 4 ranks. */
+static inline err_t far_apart(void *arg, int rank, struct comm *world) {
+    (void)arg;
+    enum { N = 5000, RANKS = 4 };
+    const int64_t far = ((int64_t)1 << 32) + 12345, all = far * RANKS;
+    char *send = mmap(NULL, (size_t)all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *recv = mmap(NULL, (size_t)all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (send == MAP_FAILED || recv == MAP_FAILED) return FAIL(ERR_NOMEM, "no address space");
+    int64_t bytes[RANKS], at[RANKS];
+    for (int p = 0; p < RANKS; p++) {
+        bytes[p] = p < world->size ? N : 0;
+        at[p] = (RANKS - 1 - p) * far;
+        memset(send + at[p], 'a' + rank * RANKS + p, N);
+    }
+    err_t err = COMM(world, all_to_allv, send, bytes, at, recv, bytes, at);
+    for (int p = 0; p < world->size && err == OK; p++) {
+        char want = (char)('a' + p * RANKS + rank);
+        if (recv[at[p]] != want || recv[at[p] + N - 1] != want || recv[at[p] + N] != 0)
+            err = FAIL(ERR_FAILED, "rank %d: not what rank %d sent", rank, p);
+    }
+    (void)munmap(send, (size_t)all);
+    (void)munmap(recv, (size_t)all);
+    return err;
+}
+
+/* 2^31 bytes and some in one message, in little memory: what is sent are pages that nobody wrote; where it arrives the same
+ * pages are mapped again and again, and only the tail behind 2^31 has pages of its own. */
+static inline err_t large(void *arg, int rank, struct comm *world) {
+    (void)arg;
+    enum { TAIL = 4097 };
+    const int64_t body = (int64_t)1 << 31, page = (int64_t)64 << 20, map = body + page;
+    int fd = memfd_create("large", 0);
+    char *send = mmap(NULL, (size_t)map, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *recv = mmap(NULL, (size_t)map, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    bool mapped = fd >= 0 && ftruncate(fd, page) == 0 && send != MAP_FAILED && recv != MAP_FAILED;
+    for (int64_t at = 0; mapped && at < body; at += page)
+        mapped = mmap(recv + at, (size_t)page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED;
+    if (!mapped) return FAIL(ERR_NOMEM, "no address space");
+    send[body + TAIL - 1] = 7;
+    err_t err = COMM(world, ring_shift, send, rank == 0 ? body + TAIL : 0, recv, rank == 1 ? body + TAIL : 0);
+    if (err == OK && recv[body + TAIL - 1] != (rank == 1 ? 7 : 0)) err = FAIL(ERR_FAILED, "rank %d: the last byte is wrong", rank);
+    (void)munmap(send, (size_t)map);
+    (void)munmap(recv, (size_t)map);
+    (void)close(fd);
+    return err;
+}
+
+/* All twelve under way at once, begun in one order, ended in another on each rank; twice the same bits. */
+static inline err_t at_once(void *arg, int rank, struct comm *world) {
+    enum { N = 300, AXES = 12 };
+    const struct mesh_opts *o = arg;
+    struct mesh m;
+    TRY(mesh_open(&m, world, o, 64));
+    struct comm *all[AXES] = {&m.dense,        &m.dense_gather,         &m.dense_scatter,  &m.seq,
+                              &m.expert,       &m.expert_dispatch,      &m.expert_combine, &m.expert_migrate,
+                              &m.expert_shard, &m.expert_shard_scatter, &m.vocab,          &m.vocab_shard};
+    float *x = malloc(sizeof(float) * AXES * N), *first = malloc(sizeof(float) * AXES * N);
+    if (!x || !first) abort();
+    err_t err = OK;
+    for (int round = 0; round < 10 && err == OK; round++) {
+        struct comm_request r[AXES];
+        for (int a = 0; a < AXES; a++) fill(DT_F32, x + a * N, N, all[a]->rank, (uint64_t)a + 9);
+        for (int a = 0; a < AXES; a++) TRY_OR(COMM_BEGIN(all[a], comm_call_all_reduce(x + a * N, N, DT_F32), &r[a]), done);
+        for (int j = 0; j < AXES; j++) TRY_OR(comm_end(&r[(j * 7 + rank) % AXES]), done); /* 7 and 12 have no common divisor */
+        for (int a = 0; a < AXES; a++) {
+            void *want = sums(DT_F32, N, all[a]->size, (uint64_t)a + 9);
+            bool same = memcmp(want, x + a * N, sizeof(float) * N) == 0;
+            free(want);
+            if (!same) TRY_OR(FAIL(ERR_FAILED, "%s on rank %d: not the sum in rank order", all[a]->name, rank), done);
+        }
+        if (round == 0) memcpy(first, x, sizeof(float) * AXES * N);
+        if (memcmp(first, x, sizeof(float) * AXES * N) != 0) TRY_OR(FAIL(ERR_FAILED, "round %d differs", round), done);
+    }
+done:
+    if (err != OK) world->ops->abort(world, err_message());
+    free(x);
+    free(first);
+    mesh_close(&m);
+    return err;
 }
 
 #endif

@@ -79,7 +79,7 @@ static err_t fails_in_part(void *arg, int rank, struct comm *world) {
 static err_t fails_anywhere(void *arg, int rank, struct comm *world) {
     enum { N = 4000 };
     uint64_t key = *(uint64_t *)arg;
-    int culprit = (int)(rng_u64(key, 1, 0) % (uint64_t)world->size), at = (int)(rng_u64(key, 2, 0) % 6);
+    int culprit = (int)(mixed(key) % (uint64_t)world->size), at = (int)(mixed(key + 1000) % 6);
     float *x = malloc(sizeof(float) * N), *y = malloc(sizeof(float) * (size_t)(N * world->size)),
           *z = malloc(sizeof(float) * (size_t)(N * world->size));
     if (!x || !y || !z) abort();
@@ -117,7 +117,10 @@ static err_t crossed(void *arg, int rank, struct comm *world) {
 }
 
 /* Begun and never ended, in memory that outlives the rank. */
-struct flight { struct comm_request r; int64_t x, all[4]; };
+struct flight {
+    struct comm_request r;
+    int64_t x, all[4];
+};
 
 static err_t not_ended(void *arg, int rank, struct comm *world) {
     struct flight *f = (struct flight *)arg + rank;

@@ -42,40 +42,6 @@ static err_t members(void *arg, int rank, struct comm *world) {
     return OK;
 }
 
-/* All twelve under way at once, begun in one order, ended in another on each rank; twice the same bits. */
-static err_t at_once(void *arg, int rank, struct comm *world) {
-    enum { N = 300, AXES = 12 };
-    const struct mesh_opts *o = arg;
-    struct mesh m;
-    TRY(mesh_open(&m, world, o, 64));
-    struct comm *all[AXES] = {&m.dense,        &m.dense_gather,         &m.dense_scatter,  &m.seq,
-                              &m.expert,       &m.expert_dispatch,      &m.expert_combine, &m.expert_migrate,
-                              &m.expert_shard, &m.expert_shard_scatter, &m.vocab,          &m.vocab_shard};
-    float *x = malloc(sizeof(float) * AXES * N), *first = malloc(sizeof(float) * AXES * N);
-    if (!x || !first) abort();
-    err_t err = OK;
-    for (int round = 0; round < 10 && err == OK; round++) {
-        struct comm_request r[AXES];
-        for (int a = 0; a < AXES; a++) fill(DT_F32, x + a * N, N, all[a]->rank, (uint64_t)a + 9);
-        for (int a = 0; a < AXES; a++) TRY_OR(COMM_BEGIN(all[a], comm_call_all_reduce(x + a * N, N, DT_F32), &r[a]), done);
-        for (int j = 0; j < AXES; j++) TRY_OR(comm_end(&r[(j * 7 + rank) % AXES]), done); /* 7 and 12 have no common divisor */
-        for (int a = 0; a < AXES; a++) {
-            void *want = sums(DT_F32, N, all[a]->size, (uint64_t)a + 9);
-            bool same = memcmp(want, x + a * N, sizeof(float) * N) == 0;
-            free(want);
-            if (!same) TRY_OR(FAIL(ERR_FAILED, "%s on rank %d: not the sum in rank order", all[a]->name, rank), done);
-        }
-        if (round == 0) memcpy(first, x, sizeof(float) * AXES * N);
-        if (memcmp(first, x, sizeof(float) * AXES * N) != 0) TRY_OR(FAIL(ERR_FAILED, "round %d differs", round), done);
-    }
-done:
-    if (err != OK) world->ops->abort(world, err_message());
-    free(x);
-    free(first);
-    mesh_close(&m);
-    return err;
-}
-
 static void test_degrees(void) {
     struct mesh_opts o = {.seq = 1};
     int d, e, p;

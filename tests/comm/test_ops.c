@@ -3,7 +3,6 @@
 #include "comm/ops_check.h"
 #include "test.h"
 
-#include <sys/mman.h>
 #include <unistd.h>
 
 static err_t one_case(void *arg, int rank, struct comm *world) {
@@ -37,37 +36,6 @@ static void test_all_ops(void) {
     }
 }
 
-/* Many operations one after the other and several under way at once, ended in another order on each rank. */
-static err_t under_way(void *arg, int rank, struct comm *world) {
-    enum { N = 100, FLY = COMM_DEPTH };
-    int rounds = *(int *)arg, n = world->size;
-    struct comm other;
-    TRY(world->ops->split(world, 0, -rank, "turned round", &other)); /* keys turn the ranks' order */
-    if (other.rank != n - 1 - rank) return FAIL(ERR_FAILED, "key does not order: rank %d is %d", rank, other.rank);
-    float *x = calloc((size_t)(2 * FLY * N), sizeof *x);
-    err_t err = OK;
-    for (int round = 0; round < rounds && err == OK; round++) {
-        struct comm_request r[2 * FLY];
-        for (int f = 0; f < 2 * FLY; f++)
-            for (int i = 0; i < N; i++) x[f * N + i] = (float)(rank + f + i + round);
-        for (int f = 0; f < 2 * FLY; f++) TRY_OR(COMM_BEGIN(f % 2 ? &other : world, comm_call_all_reduce(x + f * N, N, DT_F32), &r[f]), done);
-        for (int j = 0; j < 2 * FLY; j++) {
-            int f = (j * 5 + rank * 3 + round) % (2 * FLY); /* 5 and 16 have no common divisor */
-            TRY_OR(comm_end(&r[f]), done);
-            for (int i = 0; i < N; i++) {
-                float want = (float)(n * (f + i + round) + n * (n - 1) / 2);
-                if (x[f * N + i] != want)
-                    TRY_OR(FAIL(ERR_FAILED, "round %d, flight %d, value %d: %g, not %g", round, f, i, x[f * N + i], want), done);
-            }
-        }
-    }
-done:
-    if (err != OK) world->ops->abort(world, err_message());
-    free(x);
-    other.ops->close(&other);
-    return err;
-}
-
 static err_t too_many(void *arg, int rank, struct comm *world) {
     (void)arg;
     (void)rank;
@@ -79,51 +47,6 @@ static err_t too_many(void *arg, int rank, struct comm *world) {
     (void)snprintf(message, sizeof message, "%s", err_message());
     for (int f = 0; f < COMM_DEPTH; f++) TRY(comm_end(&r[f]));
     return err == OK ? OK : err_adopt(err, message);
-}
-
-/* Sparse memory: parts far behind 2^32 in buffers that nobody fills. */
-static err_t far_apart(void *arg, int rank, struct comm *world) {
-    (void)arg;
-    enum { N = 5000 };
-    const int64_t far = ((int64_t)1 << 32) + 12345, all = far * 3;
-    char *send = mmap(NULL, (size_t)all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    char *recv = mmap(NULL, (size_t)all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (send == MAP_FAILED || recv == MAP_FAILED) return FAIL(ERR_NOMEM, "no address space");
-    int64_t bytes[3], at[3];
-    for (int p = 0; p < 3; p++) {
-        bytes[p] = p < world->size ? N : 0;
-        at[p] = (2 - p) * far;
-        memset(send + at[p], 'a' + rank * 3 + p, N);
-    }
-    err_t err = COMM(world, all_to_allv, send, bytes, at, recv, bytes, at);
-    for (int p = 0; p < world->size && err == OK; p++)
-        if (recv[at[p]] != 'a' + p * 3 + rank || recv[at[p] + N - 1] != 'a' + p * 3 + rank || recv[at[p] + N] != 0)
-            err = FAIL(ERR_FAILED, "rank %d: not what rank %d sent", rank, p);
-    (void)munmap(send, (size_t)all);
-    (void)munmap(recv, (size_t)all);
-    return err;
-}
-
-/* 2^31 bytes and some in one message, in little memory: what is sent are pages that nobody wrote; where it arrives the same
- * pages are mapped again and again, and only the tail behind 2^31 has pages of its own. */
-static err_t large(void *arg, int rank, struct comm *world) {
-    (void)arg;
-    enum { TAIL = 4097 };
-    const int64_t body = (int64_t)1 << 31, page = (int64_t)64 << 20, map = body + page;
-    int fd = memfd_create("large", 0);
-    char *send = mmap(NULL, (size_t)map, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    char *recv = mmap(NULL, (size_t)map, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    bool mapped = fd >= 0 && ftruncate(fd, page) == 0 && send != MAP_FAILED && recv != MAP_FAILED;
-    for (int64_t at = 0; mapped && at < body; at += page)
-        mapped = mmap(recv + at, (size_t)page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED;
-    if (!mapped) return FAIL(ERR_NOMEM, "no address space");
-    send[body + TAIL - 1] = 7;
-    err_t err = COMM(world, ring_shift, send, rank == 0 ? body + TAIL : 0, recv, rank == 1 ? body + TAIL : 0);
-    if (err == OK && recv[body + TAIL - 1] != (rank == 1 ? 7 : 0)) err = FAIL(ERR_FAILED, "rank %d: the last byte is wrong", rank);
-    (void)munmap(send, (size_t)map);
-    (void)munmap(recv, (size_t)map);
-    (void)close(fd);
-    return err;
 }
 
 static err_t refused(void *arg, int rank, struct comm *world) {
