@@ -5,7 +5,9 @@
  *   o_i = sum_j softmax_j(scale * q_i.k_j) v_j,   lse_i = log sum_j exp(scale * q_i.k_j)
  * Query head h uses KV head (q_head0 + h)/group - kv_head0 (a rank may hold a slice of the heads).
  * Scores, softmax and sums in fp32; a row never depends on the rows beside it. A document (a run of equal starts) has the
- * same bits wherever it lies in the call and whatever lies around it. Local. */
+ * same bits wherever it lies in the call and whatever lies around it.
+ * With first > 0 (forward only) the queries are tokens [first, tokens) alone, with the bits that they have in a call with
+ * all: q, o, lse and start hold those tokens - first rows, k and v all. Local. */
 #ifndef MOP_KERNELS_ATTENTION_H
 #define MOP_KERNELS_ATTENTION_H
 
@@ -16,7 +18,7 @@ enum { ATTENTION_DIM_MAX = 256 };
 
 struct attention_args {
     enum dtype act;
-    int64_t tokens;
+    int64_t tokens, first;         /* keys; the first query's token */
     int heads, kv_heads, head_dim; /* held here */
     int q_head0, kv_head0, group;  /* group = query heads per KV head of the model */
     float scale;

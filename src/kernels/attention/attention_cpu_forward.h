@@ -43,20 +43,22 @@ static void shrink_rows(float *tile, int rows, int pad, const float *shrink) {
     }
 }
 
-static void forward_run(const struct attention_args *a, int h, int64_t first, int rows) {
+/* Query rows [row, row + rows) of one start. */
+static void forward_run(const struct attention_args *a, int h, int64_t row, int rows) {
     tile_rows q, k, k_t, v, o;
     tile_pairs pairs;
     struct softmax_rows s;
     struct side sq = side_of(a, a->q, a->q_stride, h), sk = side_of(a, a->k, a->k_stride, kv_head(a, h));
     struct side sv = side_of(a, a->v, a->v_stride, kv_head(a, h)), so = side_of(a, a->o, a->o_stride, h);
     int pad = sq.pad, packed = (int)i64_round_up(rows, ROW_BLOCK);
-    pack_rows(&sq, first, rows, q);
+    int64_t first = a->first + row, queries = a->tokens - a->first;
+    pack_rows(&sq, row, rows, q);
     memset(o, 0, (size_t)packed * (size_t)pad * sizeof *o);
     for (int i = 0; i < rows; i++) {
         s.max[i] = -INFINITY;
         s.sum[i] = 0;
     }
-    for (int64_t k0 = a->start[first]; k0 < first + rows; k0 += TILE) {
+    for (int64_t k0 = a->start[row]; k0 < first + rows; k0 += TILE) {
         int keys = (int)i64_min(TILE, first + rows - k0);
         pack_rows(&sk, k0, keys, k);
         transpose_rows(&sk, keys, k, k_t);
@@ -69,17 +71,17 @@ static void forward_run(const struct attention_args *a, int h, int64_t first, in
     float inverse[TILE];
     for (int i = 0; i < rows; i++) {
         inverse[i] = 1.0f / s.sum[i];
-        a->lse[h * a->tokens + first + i] = s.max[i] + logf(s.sum[i]);
+        a->lse[h * queries + row + i] = s.max[i] + logf(s.sum[i]);
     }
-    unpack_rows(&so, a->o, first, rows, o, inverse);
+    unpack_rows(&so, a->o, row, rows, o, inverse);
 }
 
 static void attention_forward_task(void *arg, int64_t task, int worker) {
     (void)worker;
     const struct attention_args *a = arg;
     int h = (int)(task % a->heads);
-    int64_t blocks = i64_div_up(a->tokens, TILE), block = blocks - 1 - task / a->heads; /* the longest first */
-    int64_t end = i64_min(a->tokens, (block + 1) * TILE);
+    int64_t queries = a->tokens - a->first, blocks = i64_div_up(queries, TILE), block = blocks - 1 - task / a->heads; /* the longest first */
+    int64_t end = i64_min(queries, (block + 1) * TILE);
     struct side so = side_of(a, a->o, a->o_stride, h);
     for (int64_t i = block * TILE; i < end;) {
         int rows = run_length(a->start, i, end);
@@ -87,12 +89,12 @@ static void attention_forward_task(void *arg, int64_t task, int worker) {
             forward_run(a, h, i, rows);
         } else { /* padding */
             zero_rows(&so, a->o, i, rows);
-            memset(a->lse + h * a->tokens + i, 0, (size_t)rows * sizeof *a->lse);
+            memset(a->lse + h * queries + i, 0, (size_t)rows * sizeof *a->lse);
         }
         i += rows;
     }
 }
 
 static void attention_forward_cpu(struct pool *pool, const struct attention_args *a) {
-    pool_run(pool, i64_div_up(a->tokens, TILE) * a->heads, attention_forward_task, (void *)(uintptr_t)a);
+    pool_run(pool, i64_div_up(a->tokens - a->first, TILE) * a->heads, attention_forward_task, (void *)(uintptr_t)a);
 }

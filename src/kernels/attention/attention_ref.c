@@ -12,6 +12,7 @@ static double dot(enum dtype act, const void *a, int64_t at_a, const void *b, in
 
 static int kv_head_of(const struct attention_args *a, int h) { return (a->q_head0 + h) / a->group - a->kv_head0; }
 
+/* Of query row i, which is token first + i, against key j. */
 static double score(const struct attention_args *a, int h, int64_t i, int64_t j) {
     int64_t at_q = i * a->q_stride + (int64_t)h * a->head_dim, at_k = j * a->k_stride + (int64_t)kv_head_of(a, h) * a->head_dim;
     return dot(a->act, a->q, at_q, a->k, at_k, a->head_dim) * a->scale;
@@ -19,17 +20,18 @@ static double score(const struct attention_args *a, int h, int64_t i, int64_t j)
 
 static void row_forward(const struct attention_args *a, int h, int64_t i) {
     int64_t at_o = i * a->o_stride + (int64_t)h * a->head_dim, at_v = (int64_t)kv_head_of(a, h) * a->head_dim;
-    float *lse = &a->lse[h * a->tokens + i];
+    int64_t last = a->first + i; /* the last key it sees */
+    float *lse = &a->lse[h * (a->tokens - a->first) + i];
     if (a->start[i] < 0) { /* padding */
         for (int d = 0; d < a->head_dim; d++) act_store(a->act, a->o, at_o + d, 0);
         *lse = 0;
         return;
     }
     double max = -INFINITY, sum = 0;
-    for (int64_t j = a->start[i]; j <= i; j++) max = fmax(max, score(a, h, i, j));
-    for (int64_t j = a->start[i]; j <= i; j++) sum += exp(score(a, h, i, j) - max);
+    for (int64_t j = a->start[i]; j <= last; j++) max = fmax(max, score(a, h, i, j));
+    for (int64_t j = a->start[i]; j <= last; j++) sum += exp(score(a, h, i, j) - max);
     double log_sum = max + log(sum), o[ATTENTION_DIM_MAX] = {0};
-    for (int64_t j = a->start[i]; j <= i; j++) {
+    for (int64_t j = a->start[i]; j <= last; j++) {
         double p = exp(score(a, h, i, j) - log_sum);
         for (int d = 0; d < a->head_dim; d++) o[d] += p * act_load(a->act, a->v, j * a->v_stride + at_v + d);
     }
@@ -40,7 +42,7 @@ static void row_forward(const struct attention_args *a, int h, int64_t i) {
 void attention_forward_ref(struct pool *pool, const struct attention_args *a) {
     (void)pool;
     for (int h = 0; h < a->heads; h++)
-        for (int64_t i = 0; i < a->tokens; i++) row_forward(a, h, i);
+        for (int64_t i = 0; i < a->tokens - a->first; i++) row_forward(a, h, i);
 }
 
 /* p = exp(s - lse) and ds = p * (dout_i.v_j - delta_i) * scale of one pair. */
