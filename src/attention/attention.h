@@ -6,10 +6,11 @@
  *                     (rot = q+kv with QK norms, q+2kv with clamp, else 0), T*q*b output, 4*T*Hq log-sum-exp,
  *                     8*T*norms of 1/rms
  *           backward  T*q*b dO, T*(q+2kv)*b, T*rot*b, 4*T*Hq delta
- *           run       4*S*hd of cos and sin
+ *           run       4*S*hd of cos and sin; with a cache S*2kv*b a layer
  * TRAFFIC none on one rank; Ulysses (mop.md 3.2) enters between RoPE and attention.
  * INVARIANTS
  *         I1 Recomputation gives the same bits: it is the same code on the same input.
+ *         I2 With a cache a row has the bits that it has where its whole prefix comes in one call.
  * SEE     mop.md 3.2; families.md */
 #ifndef MOP_ATTENTION_ATTENTION_H
 #define MOP_ATTENTION_ATTENTION_H
@@ -34,18 +35,25 @@ struct attention {
     void *dout, *dqkv, *drot;      /* scratch, backward */
     float *delta;
     int64_t q_width, kv_width, rot_width;
+    void *cache;                /* (layers, 2, cache_rows, kv_width) act, keys and values as attention reads them; NULL: none */
+    int64_t cache_rows, cached; /* its room; how many rows before those of the next call it holds */
 };
 
 /* What one call needs to know of the batch. */
 struct attention_batch {
     const int32_t *positions; /* (T) below max_positions given to the layout */
-    const int32_t *start;     /* (T) absolute in the micro-batch */
+    const int32_t *start;     /* (T) absolute in the micro-batch; with a cache, in the cache */
 };
 
 /* Predict by the formula above; lay out (twice: dry, then real). `positions`: how many have a cos and sin. Local. */
 MUST err_t attention_bytes(const struct shape *h, int64_t positions, struct ledger *out);
 MUST err_t attention_layout(struct attention *a, const struct exec *ex, const struct store *store, const struct shape *h, int64_t positions,
                             struct arenas *m);
+
+/* Keys and values of up to `rows` tokens for calls that continue one sequence (generation): a call's rows come behind the
+ * `cached` rows that the caller says are there, attend to these too, and are kept. Forward only. Local. */
+MUST err_t attention_cache_bytes(const struct shape *h, int64_t rows, struct ledger *out);
+MUST err_t attention_cache_layout(struct attention *a, int64_t rows, struct arenas *m);
 
 /* y (T, H) = attention half of `layer` of h (T, H). With `again` (recomputation) y is not written and may be NULL. Local. */
 MUST err_t attention_forward(struct attention *a, int layer, int slot, const struct attention_batch *in, const void *h, void *y, bool again);

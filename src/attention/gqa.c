@@ -70,7 +70,8 @@ static struct attention_args attend(const struct attention *a, const struct atte
                                     const struct attention_batch *in) {
     const struct spec *s = a->shape.spec;
     return (struct attention_args){.act = a->shape.act,
-                                   .tokens = a->shape.tokens,
+                                   .tokens = a->cached + a->shape.tokens,
+                                   .first = a->cached,
                                    .heads = s->heads,
                                    .kv_heads = s->kv_heads,
                                    .head_dim = s->head_dim,
@@ -99,6 +100,19 @@ static err_t weights(const struct attention *a, int layer, struct linear *qkv, s
     return OK;
 }
 
+/* Append this call's keys and values to the layer's cache and let attention read them there, all of them. */
+static err_t read_cache(struct attention *a, int layer, struct views *w) {
+    const int64_t t = a->shape.tokens, bytes = a->kv_width * dtype_bytes(a->shape.act);
+    ENSURE(a->cached >= 0 && t <= a->cache_rows - a->cached);
+    char *k = (char *)a->cache + 2 * layer * a->cache_rows * bytes, *v = k + a->cache_rows * bytes;
+    copy_rows(t, bytes, w->k, w->k_stride * dtype_bytes(a->shape.act), k + a->cached * bytes, bytes);
+    copy_rows(t, bytes, w->v, w->v_stride * dtype_bytes(a->shape.act), v + a->cached * bytes, bytes);
+    w->k = k;
+    w->v = v;
+    w->k_stride = w->v_stride = a->kv_width;
+    return OK;
+}
+
 err_t attention_forward(struct attention *a, int layer, int slot, const struct attention_batch *in, const void *h, void *y, bool again) {
     const struct spec *s = a->shape.spec;
     const enum dtype act = a->shape.act;
@@ -113,7 +127,7 @@ err_t attention_forward(struct attention *a, int layer, int slot, const struct a
         TRY(project_bias(a, PARAM_K_BIAS, layer, raw + q * b, kv, all));
         TRY(project_bias(a, PARAM_V_BIAS, layer, raw + (q + kv) * b, kv, all));
     }
-    const struct views w = view(a, v->qkv, v->rot);
+    struct views w = view(a, v->qkv, v->rot);
     if (a->rot_width) {
         TRY(shape_heads(a, layer, PARAM_Q_NORM, raw, all, w.q, w.q_stride, s->heads, v->rstd_q));
         TRY(shape_heads(a, layer, PARAM_K_NORM, raw + q * b, all, w.k, w.k_stride, s->kv_heads, v->rstd_k));
@@ -126,6 +140,7 @@ err_t attention_forward(struct attention *a, int layer, int slot, const struct a
     }
     turn(a, in, w.q, w.q_stride, s->heads, false);
     turn(a, in, w.k, w.k_stride, s->kv_heads, false);
+    if (a->cache) TRY(read_cache(a, layer, &w));
     const struct attention_args args = attend(a, v, &w, in);
     a->ex->kernels.attention_forward(a->ex->pool, &args);
     if (again) return OK;

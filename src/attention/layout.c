@@ -26,6 +26,17 @@ err_t attention_bytes(const struct shape *h, int64_t positions, struct ledger *o
     return OK;
 }
 
+err_t attention_cache_bytes(const struct shape *h, int64_t rows, struct ledger *out) {
+    const struct spec *s = h->spec;
+    return ledger_predict(out, "attention", "keys and values", TIER_DEVICE, LIFE_RUN,
+                          arena_bytes(2 * s->layers * rows * s->kv_heads * s->head_dim * dtype_bytes(h->act)));
+}
+
+err_t attention_cache_layout(struct attention *a, int64_t rows, struct arenas *m) {
+    a->cache_rows = rows;
+    return arena_push(&m->run, "attention", "keys and values", 2 * a->shape.spec->layers * rows * a->kv_width * dtype_bytes(a->shape.act), &a->cache);
+}
+
 /* cos and sin of position * inv_freq in fp32, times the attention factor, rounded to act, as transformers has them. */
 static void fill_tables(const struct spec *s, enum dtype act, int64_t positions, float *cos_out, float *sin_out, float *inv) {
     const int half = s->head_dim / 2;

@@ -1,6 +1,8 @@
+#include "base/log.h"
 #include "base/num.h"
 #include "base/os.h"
 #include "cli/cli.h"
+#include "cli/text_out.h"
 #include "data/tokenizer.h"
 
 #include <jansson.h>
@@ -10,9 +12,9 @@
 
 enum print_what { PRINT_TEXT, PRINT_IDS };
 struct generate_opts {
-    const char *prompt, *ids;
-    int64_t tokens, seed;
-    double temperature;
+    const char *prompt, *ids, *stop;
+    int64_t tokens, top_k, seed;
+    double temperature, top_p, repetition_penalty;
     int print;
 };
 
@@ -28,6 +30,31 @@ const struct opt generate_opt_list[] = {
      .lo = 0,
      .hi = 100,
      .help = "logits are divided by it before sampling; 0 takes the most likely token"},
+    {.key = "top_k",
+     .type = OPT_INT,
+     .offset = FIELD(top_k),
+     .def = "0",
+     .lo = 0,
+     .hi = INT32_MAX,
+     .help = "sample among this many most likely tokens; 0: among all"},
+    {.key = "top_p",
+     .type = OPT_FLOAT,
+     .offset = FIELD(top_p),
+     .def = "1",
+     .lo = 0,
+     .hi = 1,
+     .help = "sample among the fewest most likely tokens that together have this probability"},
+    {.key = "repetition_penalty",
+     .type = OPT_FLOAT,
+     .offset = FIELD(repetition_penalty),
+     .def = "1",
+     .lo = 1e-3,
+     .hi = 1e3,
+     .help = "logits of tokens that have been are divided by it where positive, multiplied with it where negative; 1 changes nothing"},
+    {.key = "stop",
+     .type = OPT_TEXT,
+     .offset = FIELD(stop),
+     .help = "strings, comma-separated, before which the new text ends, as it does at the end of a document; none: nothing ends it but tokens="},
     {.key = "seed", .type = OPT_INT, .offset = FIELD(seed), .def = "1", .lo = 0, .hi = 9e18, .help = "seed of the sampling"},
     {.key = "print",
      .type = OPT_CHOICE,
@@ -39,17 +66,14 @@ const struct opt generate_opt_list[] = {
 };
 
 struct sink {
-    const struct tokenizer *tokenizer;
+    struct text_out *out; /* NULL: nobody looks at the text */
 };
 
-/* Bytes of a token as they are: a character that spans tokens comes out whole. */
-static err_t print_token(void *ctx, int32_t id) {
+static err_t each(void *ctx, int32_t id, bool *more) {
     const struct sink *s = ctx;
-    const char *text;
-    int64_t bytes;
-    TRY(tokenizer_bytes(s->tokenizer, id, &text, &bytes));
-    (void)fwrite(text, 1, (size_t)bytes, stdout);
-    (void)fflush(stdout);
+    bool stopped = false;
+    if (s->out) TRY(text_out_token(s->out, id, &stopped));
+    *more = !stopped;
     return OK;
 }
 
@@ -95,34 +119,65 @@ static err_t find_tokenizer(const struct options *o, struct tokenizer **out) {
     return os_exists(path) ? tokenizer_open(path, out) : OK;
 }
 
-static err_t make(const struct options *o, const struct generate_opts *g, const struct model_src *src, const struct tokenizer *t, struct run *run,
-                  struct tok_ids *ids) {
+/* What is to be continued, with room for the new ids. */
+static err_t read_prompt(const struct generate_opts *g, const struct model_src *src, const struct tokenizer *t, struct tok_ids *ids) {
+    if (g->ids && g->prompt) return FAIL(ERR_USAGE, "prompt= and ids= are both given; give one of them");
     if (g->ids) TRY(ids_of_json(g->ids, src->spec.vocab, ids));
     else if (t && g->prompt) TRY(ids_of_prompt(t, g->prompt, src->spec.vocab, ids));
     else return FAIL(ERR_USAGE, "nothing to continue: give prompt=TEXT%s, or ids='[5,9,2]'", t ? "" : " with tokenizer=FILE");
-    if (!t && g->print == PRINT_TEXT) return FAIL(ERR_USAGE, "no tokenizer to print text with; give tokenizer=FILE or print=ids");
-    const int64_t given = ids->count, all = given + g->tokens;
-    int32_t *more = realloc(ids->ids, sizeof(int32_t) * (size_t)all);
-    if (!more) return FAIL(ERR_NOMEM, "out of memory for %lld ids", (long long)all);
+    int32_t *more = realloc(ids->ids, sizeof(int32_t) * (size_t)(ids->count + g->tokens));
+    if (!more) return FAIL(ERR_NOMEM, "out of memory for %lld ids; lower tokens=", (long long)(ids->count + g->tokens));
     ids->ids = more;
-    const struct run_setup u = {
-        .rows = 1, .seq = all, .positions = all, .act = o->model.dtype == MODEL_BF16 ? DT_BF16 : DT_F32, .threads = o->cli.threads};
-    TRY(run_open(run, src, &u));
-    struct sink sink = {t};
-    const bool text = g->print == PRINT_TEXT;
-    for (int64_t i = 0; text && i < given; i++) TRY(print_token(&sink, ids->ids[i]));
+    return OK;
+}
+
+static err_t open_model(const struct options *o, const struct model_src *src, int64_t given, int64_t tokens, struct run *run) {
+    const int64_t positions = given + tokens;
+    if (positions > src->spec.max_positions)
+        log_line(LOG_WARN, "%lld tokens and %lld new ones are more than the %lld positions that the model was made for (max_position_embeddings)",
+                 (long long)given, (long long)tokens, (long long)src->spec.max_positions);
+    const struct run_setup u = {.rows = 1,
+                                .seq = i64_min(given, GENERATE_WINDOW),
+                                .positions = positions,
+                                .act = o->model.dtype == MODEL_BF16 ? DT_BF16 : DT_F32,
+                                .cache = true,
+                                .threads = o->cli.threads,
+                                .advice = "lower tokens= or shorten the prompt"};
+    return run_open(run, src, &u);
+}
+
+static void print_ids(const int32_t *ids, int64_t count) {
+    (void)printf("[");
+    for (int64_t i = 0; i < count; i++) (void)printf("%s%d", i ? "," : "", ids[i]);
+    (void)printf("]\n");
+}
+
+static err_t make(const struct options *o, const struct generate_opts *g, const struct model_src *src, const struct tokenizer *t, struct run *run,
+                  struct tok_ids *ids, struct text_out *text_out) {
+    const bool endless = g->stop && strcmp(g->stop, "none") == 0, text = g->print == PRINT_TEXT, strings = g->stop && !endless;
+    if (!t && text) return FAIL(ERR_USAGE, "no tokenizer to print text with; give tokenizer=FILE or print=ids");
+    if (!t && strings) return FAIL(ERR_USAGE, "no tokenizer to look for stop strings with; give tokenizer=FILE or stop=none");
+    TRY(read_prompt(g, src, t, ids));
+    if (t) TRY(text_out_open(text_out, t, text, strings ? g->stop : NULL));
+    const int64_t given = ids->count;
+    TRY(open_model(o, src, given, g->tokens, run));
+    if (t) TRY(text_out_prompt(text_out, ids->ids, given));
+    struct sink sink = {t ? text_out : NULL};
     const struct generate_in in = {.ids = ids->ids,
                                    .count = given,
                                    .tokens = g->tokens,
-                                   .temperature = g->temperature,
-                                   .seed = (uint64_t)g->seed,
-                                   .stop = t ? tokenizer_eos(t) : -1,
-                                   .each = text ? print_token : NULL,
+                                   .how = {g->temperature, g->top_p, g->repetition_penalty, g->top_k, (uint64_t)g->seed},
+                                   .stop = endless                      ? -1
+                                           : t && tokenizer_eos(t) >= 0 ? tokenizer_eos(t)
+                                                                        : (int32_t)src->spec.eos_id,
+                                   .each = each,
                                    .ctx = &sink};
     int64_t made;
     TRY(generate(run, &in, &made));
-    for (int64_t i = 0; !text && i < made; i++) (void)printf("%s%d", i ? "," : "[", ids->ids[given + i]);
-    (void)printf(text ? "\n" : made ? "]\n" : "[]\n");
+    if (text) {
+        text_out_flush(text_out);
+        (void)printf("\n");
+    } else print_ids(ids->ids + given, t ? text_out_whole(text_out, ids->ids, given + made) - given : made);
     return OK;
 }
 
@@ -134,14 +189,16 @@ err_t cmd_generate(int argc, char **argv) {
     struct run run = {0};
     struct tokenizer *t = NULL;
     struct tok_ids ids = {0};
+    struct text_out text_out = {0};
     const struct opt_table own = {"generate", generate_opt_list, &g};
     TRY(cli_load(argc, argv, &own, &o, &set));
     err_t err = OK;
     TRY_OR(model_src_open(&o.model, NULL, 0, &src), done);
     TRY_OR(find_tokenizer(&o, &t), done);
-    TRY_OR(make(&o, &g, &src, t, &run, &ids), done);
+    TRY_OR(make(&o, &g, &src, t, &run, &ids, &text_out), done);
 done:
     free(ids.ids);
+    text_out_close(&text_out);
     run_close(&run);
     tokenizer_close(t);
     model_src_close(&src);

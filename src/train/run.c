@@ -29,6 +29,7 @@ static err_t predict(const struct run *r, const struct run_setup *u, struct ledg
     TRY(stash_bytes(h, g));
     TRY(dense_bytes(h, g));
     TRY(attention_bytes(h, u->positions, g));
+    if (u->cache) TRY(attention_cache_bytes(h, u->positions, g));
     TRY(experts_bytes(h, g));
     return vocab_bytes(h, g);
 }
@@ -56,6 +57,7 @@ static err_t lay_out(struct run *r, const struct run_setup *u) {
     TRY(mlp_layout(&r->dense, m));
     arena_pop(&m->scratch, mark);
     TRY(attention_layout(&r->attention, &r->ex, &r->store, h, u->positions, m));
+    if (u->cache) TRY(attention_cache_layout(&r->attention, u->positions, m));
     arena_pop(&m->scratch, mark);
     TRY(experts_layout(&r->experts, &r->ex, &r->store, &r->mesh, h, m));
     arena_pop(&m->scratch, mark);
@@ -99,9 +101,9 @@ static err_t open_inner(struct run *r, const struct run_setup *u) {
     if (all > os_memory_available()) {
         ledger_print(&r->ledger, LOG_RUN);
         return FAIL(ERR_NOMEM,
-                    "the run needs %.2f GiB, of memory there are %.2f GiB available; the table above says what for: lower train.micro_batch or "
-                    "data.seq, or take stash.strategy=recompute or a smaller model",
-                    (double)all / 1073741824.0, (double)os_memory_available() / 1073741824.0);
+                    "the run needs %.2f GiB, of memory there are %.2f GiB available; the table above says what for: %s, or take a smaller model",
+                    (double)all / 1073741824.0, (double)os_memory_available() / 1073741824.0,
+                    u->advice ? u->advice : "lower train.micro_batch or data.seq, or take stash.strategy=recompute");
     }
     for (int i = 0; i < 3; i++) {
         TRY(arena_reserve(each[i], dry[i]));

@@ -75,9 +75,11 @@ struct run_setup {
     int64_t positions; /* how many positions have a cos and sin; at least seq */
     enum dtype act;
     bool train, keep; /* with gradients and moments; intermediates kept */
+    bool cache;       /* keys and values of `positions` tokens of one row are kept from call to call; rows 1, not with train */
     int64_t threads;
     const struct optim_opts *optim; /* train only */
     const char *isa;                /* "reference", or one of kernels_cpu's; NULL: the best */
+    const char *advice;             /* what to lower where memory does not suffice; NULL: options of training */
 };
 
 struct run {
@@ -154,15 +156,33 @@ MUST err_t train_run(const struct job *job);
 /* Mean loss in nats per target over the first `sequences` (0: all) of a split. */
 MUST err_t eval_split(struct run *r, const struct loader *l, int64_t sequences, double *loss, int64_t *targets);
 
-/* Continue `ids` (count, room for count + tokens) by sampling. temperature 0: the most likely. stop < 0: none.
- * `each` is called with every new id; it may end the generation by setting *more false. */
+/* How the next token is chosen: the logits of ids that have been are divided by repetition_penalty where positive, else multiplied
+ * with it (1: off); divided by temperature (0: the most likely id, the lower one at a tie); all but the top_k likeliest
+ * fall out (0: off), then all that are not needed to reach the share top_p (1: off). */
+struct sampling {
+    double temperature, top_p, repetition_penalty;
+    int64_t top_k;
+    uint64_t seed;
+};
+struct sampler;
+/* New: sampler_free. */
+MUST err_t sampler_new(int64_t vocab, const struct sampling *how, struct sampler **out);
+void sampler_free(struct sampler *s);
+/* The penalty meets this id from now on. */
+void sampler_see(struct sampler *s, int32_t id);
+/* The n-th choice (from 0), a pure function of seed, n and logits (vocab), which it changes. A logit that is not finite is ERR_FAILED. */
+MUST err_t sampler_next(struct sampler *s, float *logits, int64_t n, int32_t *id);
+
+/* Continue `ids` (count > 0, room for count + tokens) on a run with a cache of count + tokens - 1 positions. The prompt goes
+ * through in windows of the run's rows x seq tokens: any size gives the same bits. stop: the id that ends it and is not given; -1: none.
+ * `each` (or NULL) is called with every new id; it ends the generation by setting *more false. Local. */
+enum { GENERATE_WINDOW = 256 }; /* large enough for the matmuls' full speed */
 struct generate_in {
     int32_t *ids;
     int64_t count, tokens;
-    double temperature;
-    uint64_t seed;
+    struct sampling how;
     int32_t stop;
-    err_t (*each)(void *ctx, int32_t id);
+    err_t (*each)(void *ctx, int32_t id, bool *more);
     void *ctx;
 };
 MUST err_t generate(struct run *r, const struct generate_in *in, int64_t *made);

@@ -1,0 +1,114 @@
+#include "cli/text_out.h"
+
+#include "base/num.h"
+#include "data/utf8.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+err_t text_out_open(struct text_out *s, const struct tokenizer *t, bool print, const char *stops) {
+    *s = (struct text_out){.tokenizer = t, .print = print};
+    if (!stops) return OK;
+    s->stop_text = strdup(stops);
+    if (!s->stop_text) return FAIL(ERR_NOMEM, "out of memory for the stop strings");
+    for (char *rest = s->stop_text, *one; (one = strsep(&rest, ","));) {
+        if (!*one) return FAIL(ERR_USAGE, "stop=%.80s has an empty string; separate strings by single commas, or write stop=none", stops);
+        if (s->stops == TEXT_OUT_STOPS) return FAIL(ERR_USAGE, "stop= has more than %d strings; give fewer", TEXT_OUT_STOPS);
+        s->stop[s->stops++] = one;
+    }
+    return OK;
+}
+
+void text_out_close(struct text_out *s) {
+    free(s->stop_text);
+    free(s->text);
+    *s = (struct text_out){0};
+}
+
+static int64_t token_bytes(const struct text_out *s, int32_t id, const char **text) {
+    int64_t bytes = 0;
+    if (tokenizer_bytes(s->tokenizer, id, text, &bytes) == OK) return bytes;
+    err_clear(); /* a model may have more ids than its tokenizer: they have no text, as in Hugging Face's decoder */
+    return 0;
+}
+
+static err_t append(struct text_out *s, int32_t id) {
+    const char *text;
+    const int64_t n = token_bytes(s, id, &text);
+    if (s->bytes + n > s->room) {
+        const int64_t room = 2 * (s->bytes + n) + 1024;
+        char *more = realloc(s->text, (size_t)room);
+        if (!more) return FAIL(ERR_NOMEM, "out of memory for a text of %lld bytes; make fewer tokens", (long long)room);
+        s->text = more;
+        s->room = room;
+    }
+    if (n) memcpy(s->text + s->bytes, text, (size_t)n);
+    s->bytes += n;
+    return OK;
+}
+
+/* The end of the last whole character in front of `end`: what follows may be the begin of one. */
+static int64_t whole_characters(const struct text_out *s, int64_t end) {
+    for (int64_t back = 1; back <= 3 && back <= end - s->printed; back++) {
+        const unsigned char c = (unsigned char)s->text[end - back];
+        if ((c & 0xC0) == 0x80) continue;
+        const int64_t wanted = c >= 0xF0 ? 4 : c >= 0xE0 ? 3 : c >= 0xC0 ? 2 : 1;
+        return wanted > back ? end - back : end;
+    }
+    return end;
+}
+
+static void print_to(struct text_out *s, int64_t end) {
+    while (s->print && s->printed < end) {
+        const char *from = s->text + s->printed;
+        int64_t n = utf8_valid(from, end - s->printed);
+        if (n > 0) {
+            (void)fwrite(from, 1, (size_t)n, stdout);
+        } else {
+            (void)fputs("\xEF\xBF\xBD", stdout);
+            n = -utf8_step(from, end - s->printed);
+        }
+        s->printed += n;
+    }
+    s->printed = i64_max(s->printed, end);
+    if (s->print) (void)fflush(stdout);
+}
+
+void text_out_flush(struct text_out *s) { print_to(s, s->bytes); }
+
+err_t text_out_prompt(struct text_out *s, const int32_t *ids, int64_t count) {
+    for (int64_t i = 0; i < count; i++) TRY(append(s, ids[i]));
+    s->searched = s->bytes;
+    print_to(s, whole_characters(s, s->bytes));
+    return OK;
+}
+
+/* The first place from `searched` on where a stop string stands; or, `cut`, where one may stand that goes on behind the text. The end if
+ * there is none. */
+static int64_t find_stop(const struct text_out *s, bool cut) {
+    for (int64_t at = s->searched; at < s->bytes; at++)
+        for (int i = 0; i < s->stops; i++) {
+            const int64_t n = (int64_t)strlen(s->stop[i]), left = s->bytes - at;
+            if (cut ? n > left && memcmp(s->text + at, s->stop[i], (size_t)left) == 0 : n <= left && memcmp(s->text + at, s->stop[i], (size_t)n) == 0)
+                return at;
+        }
+    return s->bytes;
+}
+
+err_t text_out_token(struct text_out *s, int32_t id, bool *stopped) {
+    TRY(append(s, id));
+    const int64_t end = find_stop(s, false);
+    *stopped = end < s->bytes;
+    s->searched = *stopped ? end : find_stop(s, true);
+    s->bytes = *stopped ? end : s->bytes;
+    print_to(s, whole_characters(s, s->searched));
+    return OK;
+}
+
+int64_t text_out_whole(const struct text_out *s, const int32_t *ids, int64_t count) {
+    const char *text;
+    int64_t whole = 0, end = 0;
+    while (whole < count && (end += token_bytes(s, ids[whole], &text)) <= s->bytes) whole++;
+    return whole;
+}
