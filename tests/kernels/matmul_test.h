@@ -27,7 +27,7 @@ struct data {
 };
 
 static inline void *fill(int64_t rows, int64_t cols, int64_t ld, enum dtype t, int64_t skip, uint64_t stream) {
-    char *p = malloc((size_t)(rows * ld * dtype_bytes(t) + 64));
+    char *p = calloc(1, (size_t)(rows * ld * dtype_bytes(t) + 64));
     if (!p) exit(3);
     for (int64_t r = 0; r < rows; r++) {
         bool used = r >= skip && r < rows - skip;
@@ -61,9 +61,23 @@ static inline void data_new(const struct problem *p, struct data *d) {
         d->bs[g] = (char *)d->b + g * b_rows * ldb * dtype_bytes(p->b);
         d->cs[g] = (char *)d->c + (OUTSIDE + g * p->m) * ldc * dtype_bytes(p->c);
     }
-    d->args = (struct matmul_args){.kind = p->kind, .groups = p->groups, .row_off = d->row_off, .m = p->m, .n = p->n, .k = p->k,
-                                   .a = d->a, .lda = lda, .b = d->b, .bs = tn ? NULL : d->bs, .ldb = ldb, .c = d->c,
-                                   .cs = tn ? d->cs : NULL, .ldc = ldc, .a_dtype = p->a, .b_dtype = p->b, .c_dtype = p->c,
+    d->args = (struct matmul_args){.kind = p->kind,
+                                   .groups = p->groups,
+                                   .row_off = d->row_off,
+                                   .m = p->m,
+                                   .n = p->n,
+                                   .k = p->k,
+                                   .a = d->a,
+                                   .lda = lda,
+                                   .b = d->b,
+                                   .bs = tn ? NULL : d->bs,
+                                   .ldb = ldb,
+                                   .c = d->c,
+                                   .cs = tn ? d->cs : NULL,
+                                   .ldc = ldc,
+                                   .a_dtype = p->a,
+                                   .b_dtype = p->b,
+                                   .c_dtype = p->c,
                                    .accumulate = p->accumulate};
 }
 

@@ -29,7 +29,10 @@ static double exact(const struct data *d, int g, int64_t i, int64_t j, double *a
     return sum;
 }
 
-struct result { const char *isa; void *c; };
+struct result {
+    const char *isa;
+    void *c;
+};
 
 /* Elements of C beyond their bound, one result after the other, and bytes around them that changed. */
 static void check(const struct problem *p, const struct data *d, const void *before, const struct result *results, int count) {
@@ -101,12 +104,17 @@ static void run_infinite(enum matmul_kind kind, enum dtype t, const struct kerne
             wrong += (j == COL) ? !isnan(c) : (i == ROW) ? !isinf(c) : !isfinite(c);
         }
     }
-    CASE(wrong == 0, "%s %s %s: %d elements with an infinity or a NaN that is not theirs, or without one", k->isa, kind_names[kind], dtype_name(t), wrong);
+    CASE(wrong == 0, "%s %s %s: %d elements with an infinity or a NaN that is not theirs, or without one", k->isa, kind_names[kind], dtype_name(t),
+         wrong);
     data_free(&d);
 }
 
 int main(void) {
-    static const struct { int64_t m, n, k; int groups; int64_t rows[GROUPS_MAX]; } shapes[] = {
+    static const struct {
+        int64_t m, n, k;
+        int groups;
+        int64_t rows[GROUPS_MAX];
+    } shapes[] = {
         {1, 1, 1, 1, {1}},
         {5, 7, 3, 1, {0}},
         {7, 1, 64, 1, {9}},
@@ -116,21 +124,25 @@ int main(void) {
         {64, 96, 32, 8, {0, 0, 3, 32, 1, 0, 17, 0}},
         {41, 257, 65, 2, {33, 12}},
         {17, 65, 513, 3, {2, 0, 25}}, /* k in blocks */
-        {260, 37, 33, 1, {261}},       /* several blocks of rows */
-        {25, 267, 67, 1, {270}},       /* several tasks beside each other; k in blocks for TN */
+        {260, 37, 33, 1, {261}},      /* several blocks of rows */
+        {25, 267, 67, 1, {270}},      /* several tasks beside each other; k in blocks for TN */
         {16, 40, 1030, 1, {1030}},
     };
-    static const struct { enum dtype a, b, c; bool accumulate; } types[] = {
-        {DT_F32, DT_F32, DT_F32, false}, {DT_F32, DT_F32, DT_F32, true},    {DT_BF16, DT_BF16, DT_F32, false}, {DT_BF16, DT_BF16, DT_F32, true},
-        {DT_BF16, DT_BF16, DT_BF16, false}, {DT_F32, DT_F32, DT_BF16, false}, {DT_BF16, DT_F32, DT_F32, true}, {DT_F32, DT_BF16, DT_BF16, false},
+    static const struct {
+        enum dtype a, b, c;
+        bool accumulate;
+    } types[] = {
+        {DT_F32, DT_F32, DT_F32, false},    {DT_F32, DT_F32, DT_F32, true},   {DT_BF16, DT_BF16, DT_F32, false}, {DT_BF16, DT_BF16, DT_F32, true},
+        {DT_BF16, DT_BF16, DT_BF16, false}, {DT_F32, DT_F32, DT_BF16, false}, {DT_BF16, DT_F32, DT_F32, true},   {DT_F32, DT_BF16, DT_BF16, false},
     };
     struct kernels sets[LEVELS];
     int count = matmul_sets(sets);
     for (int kind = MATMUL_NT; kind <= MATMUL_TN; kind++) {
         for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
             for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
-                struct problem p = {(enum matmul_kind)kind, shapes[s].m, shapes[s].n, shapes[s].k, shapes[s].groups, {0}, types[t].a, types[t].b, types[t].c,
-                                    types[t].accumulate};
+                struct problem p = {
+                    (enum matmul_kind)kind, shapes[s].m, shapes[s].n, shapes[s].k, shapes[s].groups, {0}, types[t].a, types[t].b, types[t].c,
+                    types[t].accumulate};
                 memcpy(p.rows, shapes[s].rows, sizeof p.rows);
                 run(&p, sets, count);
             }

@@ -19,7 +19,8 @@ static void threads(const struct kernels *k, struct pool *pools[POOLS], const st
     void *alone = product(k, NULL, d);
     for (int t = 0; t < POOLS; t++) {
         void *c = product(k, pools[t], d);
-        CASE(same_bytes(alone, c, data_c_bytes(d)), "%s %s %s: other bits with %d threads", k->isa, kind_names[p->kind], dtype_name(p->a), pool_sizes[t]);
+        CASE(same_bytes(alone, c, data_c_bytes(d)), "%s %s %s: other bits with %d threads", k->isa, kind_names[p->kind], dtype_name(p->a),
+             pool_sizes[t]);
         free(c);
     }
     free(alone);
@@ -42,7 +43,8 @@ static void rows_alone(const struct kernels *k, struct pool *pool, const struct 
             part.c = (char *)d.c + r * c_row;
             k->matmul(pool, &part);
         }
-        CASE(same_bytes(all, d.c, data_c_bytes(&d)), "%s %s %s: other bits %d rows at a time", k->isa, kind_names[p->kind], dtype_name(p->a), (int)sizes[s]);
+        CASE(same_bytes(all, d.c, data_c_bytes(&d)), "%s %s %s: other bits %d rows at a time", k->isa, kind_names[p->kind], dtype_name(p->a),
+             (int)sizes[s]);
     }
     /* groups that all have the same B */
     const int64_t cuts[] = {OUTSIDE, OUTSIDE, OUTSIDE + 1, OUTSIDE + 6, OUTSIDE + 6, OUTSIDE + 90, OUTSIDE + rows};
@@ -109,7 +111,8 @@ static void one_rounding(const struct kernels *k, struct pool *pool, struct prob
             wrong_sum += bits_of_f32(((float *)more.c)[r * ld + j]) != bits_of_f32(sum);
         }
     }
-    CASE(wrong_round == 0, "%s %s %s: %lld BF16 results are not the fp32 results rounded", k->isa, kind_names[p.kind], dtype_name(p.a), (long long)wrong_round);
+    CASE(wrong_round == 0, "%s %s %s: %lld BF16 results are not the fp32 results rounded", k->isa, kind_names[p.kind], dtype_name(p.a),
+         (long long)wrong_round);
     CASE(wrong_sum == 0, "%s %s %s: %lld sums are not old + product", k->isa, kind_names[p.kind], dtype_name(p.a), (long long)wrong_sum);
     free(old);
     free(sums);

@@ -19,16 +19,16 @@ enum matmul_kind { MATMUL_NT, MATMUL_NN, MATMUL_TN };
 struct matmul_args {
     enum matmul_kind kind;
     int groups;
-    const int64_t *row_off;  /* [groups+1]; NULL with groups == 1: rows [0, rows) */
-    int64_t rows;            /* used where row_off is NULL */
-    int64_t m, n, k;         /* NT, NN: n, k; TN: m, n */
-    const void *a;           /* (rows, lda) */
+    const int64_t *row_off; /* [groups+1]; NULL with groups == 1: rows [0, rows) */
+    int64_t rows;           /* used where row_off is NULL */
+    int64_t m, n, k;        /* NT, NN: n, k; TN: m, n */
+    const void *a;          /* (rows, lda) */
     int64_t lda;
-    const void *b;           /* groups == 1, and TN: (rows, ldb) */
-    const void *const *bs;   /* [groups] NT, NN with groups > 1 */
+    const void *b;         /* groups == 1, and TN: (rows, ldb) */
+    const void *const *bs; /* [groups] NT, NN with groups > 1 */
     int64_t ldb;
-    void *c;                 /* NT, NN: (rows, ldc); TN with groups == 1 */
-    void *const *cs;         /* [groups] TN with groups > 1 */
+    void *c;         /* NT, NN: (rows, ldc); TN with groups == 1 */
+    void *const *cs; /* [groups] TN with groups > 1 */
     int64_t ldc;
     enum dtype a_dtype, b_dtype, c_dtype;
     bool accumulate;

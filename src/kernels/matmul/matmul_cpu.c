@@ -13,8 +13,18 @@ enum { NR = 2 * VW, MC = 384, NC = 256 };
 _Static_assert(MATMUL_FITS(MC, NC, KC, NR, 4), "the block fits its buffers");
 
 const struct matmul_engine matmul_f32_portable = {
-    .mr = MR, .nr = NR, .step = 1, .elem_bytes = 4, .mc = MC, .nc = NC, .kc = KC, .task_mac = 8 << 20,
-    .pack_a = portable_pack_a, .pack_b = portable_pack_b, .kernel = {portable_kernel_along, portable_kernel_across}, .store = portable_store,
+    .mr = MR,
+    .nr = NR,
+    .step = 1,
+    .elem_bytes = 4,
+    .mc = MC,
+    .nc = NC,
+    .kc = KC,
+    .task_mac = 8 << 20,
+    .pack_a = portable_pack_a,
+    .pack_b = portable_pack_b,
+    .kernel = {portable_kernel_along, portable_kernel_across},
+    .store = portable_store,
 };
 
 static void matmul_portable(struct pool *pool, const struct matmul_args *a) { matmul_drive(pool, a, &matmul_f32_portable, NULL); }

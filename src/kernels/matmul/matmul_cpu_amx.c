@@ -11,10 +11,10 @@ static const struct {
     uint8_t palette, start_row, reserved[14];
     uint16_t row_bytes[16];
     uint8_t rows[16];
-} tiles = {.palette = 1, .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64}, .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
-_Static_assert(sizeof tiles == 64, "the layout of ldtilecfg");
+} config = {.palette = 1, .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64}, .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
+_Static_assert(sizeof config == 64, "the layout of ldtilecfg");
 
-static void begin(void) { _tile_loadconfig(&tiles); }
+static void begin(void) { _tile_loadconfig(&config); }
 
 static void end(void) { _tile_release(); }
 
@@ -24,7 +24,11 @@ static inline void a_tile_across(uint32_t *dst, const struct matmul_source *s, i
     struct matmul_source part = *s;
     const bf16 *from = part.at = (const bf16 *)s->at + step * s->ld + lane;
     if (lanes == 16 && steps == STEP) {
-        for (int p = 0; p < 16; p++, from += 2 * s->ld) _mm512_store_si512(pairs[p], pair_at(from, from + s->ld));
+        for (int p = 0; p < 16; p++, from += 2 * s->ld) {
+            __builtin_prefetch(from + STEP * s->ld);
+            __builtin_prefetch(from + (STEP + 1) * s->ld);
+            _mm512_store_si512(pairs[p], pair_at(from, from + s->ld));
+        }
     } else {
         matmul_pack_pairs(&pairs[0][0], 16, 0, &part, lanes, steps, STEP);
     }
@@ -40,22 +44,29 @@ static inline void a_tile_along(uint32_t *dst, const struct matmul_source *s, in
     }
 }
 
-/* Panels of two tiles a STEP of k, lanes 0 to 15 and 16 to 31, each [lane][pair]. */
+/* Lanes 16 t to 16 t + 15 and a STEP of k: a tile [lane][pair]. A panel has two, one after the other. */
+static inline void a_tile(uint32_t *dst, const struct matmul_source *s, int64_t t, int64_t lanes, int64_t k, int64_t steps) {
+    uint32_t *to = dst + t / 2 * (MR * KC / 2) + (k / STEP * 2 + t % 2) * (TILE_BYTES / 4);
+    int64_t here = i64_min(lanes - 16 * t, 16);
+    if (s->layout == MATMUL_ALONG) a_tile_along(to, s, 16 * t, here, k, steps - k);
+    else a_tile_across(to, s, 16 * t, here, k, i64_min(steps - k, STEP));
+}
+
+/* In memory's order. The second tile of a panel that has 16 lanes or fewer is left out: the kernel does not read it. */
 static void pack_a(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) {
-    for (int64_t lane = 0; lane < lanes; lane += MR) {
-        uint32_t *to = (uint32_t *)dst + lane * KC / 2;
-        for (int64_t k = 0; k < steps; k += STEP) {
-            for (int half = 0; half < 32; half += 16, to += TILE_BYTES / 4) {
-                int64_t here = i64_min(lanes - lane - half, 16);
-                if (here <= 0) continue; /* the kernel does not read it */
-                if (s->layout == MATMUL_ALONG) a_tile_along(to, s, lane + half, here, k, steps - k);
-                else a_tile_across(to, s, lane + half, here, k, i64_min(steps - k, STEP));
-            }
-        }
+    int64_t tiles = i64_div_up(lanes, 16);
+    if (s->layout == MATMUL_ALONG) {
+        for (int64_t t = 0; t < tiles; t++)
+            for (int64_t k = 0; k < steps; k += STEP) a_tile(dst, s, t, lanes, k, steps);
+    } else {
+        for (int64_t k = 0; k < steps; k += STEP)
+            for (int64_t t = 0; t < tiles; t++) a_tile(dst, s, t, lanes, k, steps);
     }
 }
 
-static void pack_b(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) { matmul_pack_pairs(dst, NR, NR * i64_round_up(steps, STEP) / 2, s, lanes, steps, STEP); }
+static void pack_b(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) {
+    matmul_pack_pairs(dst, NR, NR * i64_round_up(steps, STEP) / 2, s, lanes, steps, STEP);
+}
 
 static void kernel(int64_t steps, int rows, const void *pa, const void *pb, float *t, int64_t ld, bool first) {
     const char *a = pa, *b = pb;
@@ -90,6 +101,18 @@ static void kernel(int64_t steps, int rows, const void *pa, const void *pb, floa
 }
 
 const struct matmul_engine matmul_bf16_amx = {
-    .mr = MR, .nr = NR, .step = STEP, .elem_bytes = 2, .mc = MC, .nc = NC, .kc = KC, .task_mac = 16 << 20,
-    .begin = begin, .end = end, .pack_a = pack_a, .pack_b = pack_b, .kernel = {kernel, kernel}, .store = matmul_store_avx512,
+    .mr = MR,
+    .nr = NR,
+    .step = STEP,
+    .elem_bytes = 2,
+    .mc = MC,
+    .nc = NC,
+    .kc = KC,
+    .task_mac = 16 << 20,
+    .begin = begin,
+    .end = end,
+    .pack_a = pack_a,
+    .pack_b = pack_b,
+    .kernel = {kernel, kernel},
+    .store = matmul_store_avx512,
 };

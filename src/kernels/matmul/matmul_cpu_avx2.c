@@ -14,6 +14,16 @@ enum { NR = 2 * VW, MC = 384, NC = 256 };
 _Static_assert(MATMUL_FITS(MC, NC, KC, NR, 4), "the block fits its buffers");
 
 const struct matmul_engine matmul_f32_avx2 = {
-    .mr = MR, .nr = NR, .step = 1, .elem_bytes = 4, .mc = MC, .nc = NC, .kc = KC, .task_mac = 8 << 20,
-    .pack_a = avx2_pack_a, .pack_b = avx2_pack_b, .kernel = {avx2_kernel_along, avx2_kernel_across}, .store = avx2_store,
+    .mr = MR,
+    .nr = NR,
+    .step = 1,
+    .elem_bytes = 4,
+    .mc = MC,
+    .nc = NC,
+    .kc = KC,
+    .task_mac = 8 << 20,
+    .pack_a = avx2_pack_a,
+    .pack_b = avx2_pack_b,
+    .kernel = {avx2_kernel_along, avx2_kernel_across},
+    .store = avx2_store,
 };

@@ -14,11 +14,10 @@ void matmul_store_avx512(const float *t, int64_t ld, int64_t rows, int64_t cols,
     avx512_store(t, ld, rows, cols, a, c);
 }
 
-/* 16 steps of up to 16 lanes into steps x lanes, where lanes lie in rows. */
-static inline void block_along(float *dst, int width, __mmask16 to, const struct matmul_source *s, int64_t lane, int64_t lanes, int64_t step,
-                               int64_t steps) {
+/* 16 steps of 16 lanes, as far as there are any, into a panel of B, where lanes lie in rows. */
+static inline void block_along(float *dst, const struct matmul_source *s, int64_t lane, int64_t lanes, int64_t step, int64_t steps) {
     if (s->dtype == DT_F32 && lanes >= 16 && steps >= 16) {
-        transpose16((const float *)s->at + lane * s->ld + step, s->ld * 4, dst, width, 16, to);
+        transpose16((const float *)s->at + lane * s->ld + step, s->ld * 4, dst, NR, 16, 0xffff);
         return;
     }
     _Alignas(64) float rows[16][16];
@@ -32,44 +31,29 @@ static inline void block_along(float *dst, int width, __mmask16 to, const struct
         }
         _mm512_store_ps(rows[l], v);
     }
-    transpose16(rows, sizeof rows[0], dst, width, (int)i64_min(steps, 16), to);
+    transpose16(rows, sizeof rows[0], dst, NR, (int)i64_min(steps, 16), 0xffff);
 }
 
-__attribute__((always_inline)) static inline void pack(float *dst, const int width, int64_t apart, const struct matmul_source *s,
-                                                       int64_t lanes, int64_t steps) {
-    for (int64_t lane = 0; lane < lanes; lane += width, dst += apart) {
-        if (s->layout == MATMUL_ACROSS && s->dtype == DT_F32 && lanes - lane >= width) {
-            const float *from = (const float *)s->at + lane;
-            for (int64_t k = 0; k < steps; k++, from += s->ld) memcpy(dst + k * width, from, sizeof(float) * (size_t)width);
-            continue;
-        }
-        for (int at = 0; at < width; at += 16) {
-            int64_t here = i64_min(i64_max(lanes - lane - at, 0), i64_min(16, width - at));
-            __mmask16 have = (__mmask16)((1u << here) - 1), to = (__mmask16)((1u << i64_min(16, width - at)) - 1);
-            if (s->layout == MATMUL_ALONG) {
-                for (int64_t k = 0; k < steps; k += 16) {
-                    block_along(dst + k * width + at, width, to, s, lane + at, here, k, steps - k);
-                }
-                continue;
-            }
-            for (int64_t k = 0; k < steps; k++) {
-                int64_t i = k * s->ld + lane + at;
-                __m512 v = s->dtype == DT_F32 ? _mm512_maskz_loadu_ps(have, (const float *)s->at + i)
-                                              : widen(_mm256_maskz_loadu_epi16(have, (const bf16 *)s->at + i));
-                _mm512_mask_storeu_ps(dst + k * width + at, to, v);
-            }
-        }
+static void pack_b(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) {
+    if (s->layout == MATMUL_ACROSS) {
+        avx512_pack_across(dst, NR, 0, s, lanes, steps);
+        return;
     }
+    for (int at = 0; at < NR; at += 16)
+        for (int64_t k = 0; k < steps; k += 16) block_along((float *)dst + k * NR + at, s, at, lanes - at, k, steps - k);
 }
-
-static void pack_a(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) {
-    if (s->layout == MATMUL_ALONG) avx512_pack_rows(dst, s, lanes, steps);
-    else pack(dst, MR, MR * KC, s, lanes, steps);
-}
-
-static void pack_b(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) { pack(dst, NR, NR * steps, s, lanes, steps); }
 
 const struct matmul_engine matmul_f32_avx512 = {
-    .mr = MR, .nr = NR, .step = 1, .elem_bytes = 4, .mc = MC, .nc = NC, .kc = KC, .task_mac = 16 << 20,
-    .pack_a = pack_a, .pack_b = pack_b, .kernel = {avx512_kernel_along, avx512_kernel_across}, .store = avx512_store,
+    .mr = MR,
+    .nr = NR,
+    .step = 1,
+    .elem_bytes = 4,
+    .mc = MC,
+    .nc = NC,
+    .kc = KC,
+    .task_mac = 16 << 20,
+    .pack_a = avx512_pack_a,
+    .pack_b = pack_b,
+    .kernel = {avx512_kernel_along, avx512_kernel_across},
+    .store = avx512_store,
 };

@@ -27,8 +27,7 @@ static inline __m512i pair_at(const bf16 *first, const bf16 *second) {
 /* dst[k][l] = src[l][k] of 16 x 16 dwords, for k < count, l in `to`. Rows of src are ld_bytes apart, those of
  * dst ld dwords. Quarters of four rows meet in one register as they are loaded (blends, which have two ports),
  * so that only the 4 x 4 transposes inside 128 bits are left to the one port that shuffles. */
-__attribute__((always_inline)) static inline void transpose16(const void *src, int64_t ld_bytes, void *dst, int64_t ld, int count,
-                                                              __mmask16 to) {
+__attribute__((always_inline)) static inline void transpose16(const void *src, int64_t ld_bytes, void *dst, int64_t ld, int count, __mmask16 to) {
     for (int k = 0; k < 16 && k < count; k += 4) {
         __m512i v[4];
         for (int i = 0; i < 4; i++) {

@@ -1,7 +1,7 @@
 /* BF16 operands by AVX512_BF16: pairs of steps multiplied and added into fp32 by one instruction. */
 #include "kernels/matmul/matmul_cpu_avx512.h"
 
-enum { MR = 12, NR = 32, STEP = 2, MC = 384, NC = 256, KC = 512 };
+enum { MR = 12, NR = 32, STEP = 2, MC = 384, NC = 256, KC = 512, AHEAD = 16 };
 _Static_assert(MATMUL_FITS(MC, NC, KC, NR, 2), "the block fits its buffers");
 
 /* 16 pairs of up to 16 lanes where lanes lie in rows: as dwords, a transpose. */
@@ -39,6 +39,8 @@ void matmul_pack_pairs(uint32_t *dst, int width, int64_t apart, const struct mat
         if (s->layout == MATMUL_ACROSS && width == 32 && lanes - lane >= 32 && steps == 2 * pairs) {
             const bf16 *from = (const bf16 *)s->at + lane;
             for (int64_t p = 0; p < pairs; p++, from += 2 * s->ld) {
+                __builtin_prefetch(from + AHEAD * s->ld);
+                __builtin_prefetch(from + (AHEAD + 1) * s->ld);
                 _mm512_storeu_si512(dst + p * 32, pair_at(from, from + s->ld));
                 _mm512_storeu_si512(dst + p * 32 + 16, pair_at(from + 16, from + s->ld + 16));
             }
@@ -57,8 +59,12 @@ void matmul_pack_pairs(uint32_t *dst, int width, int64_t apart, const struct mat
     }
 }
 
-static void pack_a(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) { matmul_pack_pairs(dst, MR, MR * KC / 2, s, lanes, steps, STEP); }
-static void pack_b(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) { matmul_pack_pairs(dst, NR, NR * i64_round_up(steps, STEP) / 2, s, lanes, steps, STEP); }
+static void pack_a(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) {
+    matmul_pack_pairs(dst, MR, MR * KC / 2, s, lanes, steps, STEP);
+}
+static void pack_b(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) {
+    matmul_pack_pairs(dst, NR, NR * i64_round_up(steps, STEP) / 2, s, lanes, steps, STEP);
+}
 
 /* `rows` is a constant where this is called, so that the sums live in registers. */
 __attribute__((always_inline)) static inline void tile(const int rows, int64_t pairs, const int32_t *a, const int32_t *b, float *t, int64_t ld,
@@ -93,6 +99,16 @@ static void kernel(int64_t steps, int rows, const void *pa, const void *pb, floa
 }
 
 const struct matmul_engine matmul_bf16_avx512 = {
-    .mr = MR, .nr = NR, .step = STEP, .elem_bytes = 2, .mc = MC, .nc = NC, .kc = KC, .task_mac = 4 << 20,
-    .pack_a = pack_a, .pack_b = pack_b, .kernel = {kernel, kernel}, .store = matmul_store_avx512,
+    .mr = MR,
+    .nr = NR,
+    .step = STEP,
+    .elem_bytes = 2,
+    .mc = MC,
+    .nc = NC,
+    .kc = KC,
+    .task_mac = 4 << 20,
+    .pack_a = pack_a,
+    .pack_b = pack_b,
+    .kernel = {kernel, kernel},
+    .store = matmul_store_avx512,
 };

@@ -21,9 +21,7 @@ static int64_t group_begin(const struct matmul_args *a, int g) { return a->row_o
 static int64_t group_end(const struct matmul_args *a, int g) { return a->row_off ? a->row_off[g + 1] : a->rows; }
 
 /* Rows of C that belong to group g. */
-static int64_t group_rows(const struct matmul_args *a, int g) {
-    return a->kind == MATMUL_TN ? a->m : group_end(a, g) - group_begin(a, g);
-}
+static int64_t group_rows(const struct matmul_args *a, int g) { return a->kind == MATMUL_TN ? a->m : group_end(a, g) - group_begin(a, g); }
 
 static int64_t count_tasks(const struct cut *c) {
     int64_t down = 0;
@@ -94,12 +92,6 @@ static struct matmul_source from(const struct matmul_source *s, int64_t lane, in
     return out;
 }
 
-/* C's lines are on their way while the kernel works on the tile that they will take. */
-static void prefetch_tile(const struct matmul_engine *e, const char *to, int64_t row_bytes) {
-    for (int r = 0; r < e->mr; r++)
-        for (int x = 0; x < e->nr * 4; x += 64) __builtin_prefetch(to + r * row_bytes + x, 1);
-}
-
 /* One block of C, `row` rows down the task and `k` steps into it. A is packed; each panel of B is packed when
  * its turn comes, and is used up while it lies in the nearest cache. Sums rest in t between blocks of k, a tile
  * after the other; a whole F32 tile that is finished at once goes straight to C. */
@@ -117,7 +109,6 @@ static void multiply(const struct cut *c, const struct task *task, int64_t row, 
             int64_t here = i64_min(e->mr, rows - i);
             char *to = (char *)task->c + ((row + i) * c->a->ldc + j) * c_bytes;
             if (straight && here == e->mr && cols == e->nr) {
-                prefetch_tile(e, to, c->a->ldc * c_bytes);
                 e->kernel[task->a.layout](whole, e->mr, panel, pb, (float *)(void *)to, c->a->ldc, true);
                 continue;
             }

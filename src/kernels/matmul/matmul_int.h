@@ -27,11 +27,11 @@ struct matmul_source {
 };
 
 struct matmul_engine {
-    int mr, nr;       /* a panel's lanes */
-    int step;         /* steps of k that the kernel takes at once; panels are filled up with zeros to it */
-    int elem_bytes;   /* of a packed element */
-    int mc, nc, kc;   /* a block's extent; multiples of mr, nr and step; the buffers below hold it */
-    int64_t task_mac; /* multiplications that are worth a task of their own */
+    int mr, nr;                        /* a panel's lanes */
+    int step;                          /* steps of k that the kernel takes at once; panels are filled up with zeros to it */
+    int elem_bytes;                    /* of a packed element */
+    int mc, nc, kc;                    /* a block's extent; multiples of mr, nr and step; the buffers below hold it */
+    int64_t task_mac;                  /* multiplications that are worth a task of their own */
     void (*begin)(void), (*end)(void); /* around a task; NULL: nothing to do */
     /* `lanes` lanes by `steps` steps, missing lanes and steps zero: all panels of A, mr * kc elements apart;
      * one panel of B. What a panel of A looks like may depend on its layout in memory. */
@@ -48,7 +48,7 @@ struct matmul_engine {
 enum { MATMUL_A_BYTES = 384 << 10, MATMUL_B_BYTES = 32 << 10, MATMUL_T_BYTES = 384 << 10 };
 
 #define MATMUL_FITS(mc, nc, kc, nr, elem_bytes) \
-    ((mc) * (kc) * (elem_bytes) <= MATMUL_A_BYTES && (nr) * (kc) * (elem_bytes) <= MATMUL_B_BYTES && (mc) * (nc) * 4 <= MATMUL_T_BYTES)
+    ((mc) * (kc) * (elem_bytes) <= MATMUL_A_BYTES && (nr) * (kc) * (elem_bytes) <= MATMUL_B_BYTES && (mc) * (nc)*4 <= MATMUL_T_BYTES)
 
 /* The product by `wide`, which takes any operands, or by `narrow` (NULL: none) where A and B both are BF16. */
 void matmul_drive(struct pool *pool, const struct matmul_args *a, const struct matmul_engine *wide, const struct matmul_engine *narrow);

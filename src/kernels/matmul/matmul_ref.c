@@ -21,8 +21,7 @@ static void sum_over_rows(const struct matmul_args *a, int64_t begin, int64_t en
     for (int64_t i = 0; i < a->m; i++) {
         for (int64_t j = 0; j < a->n; j++) {
             float sum = 0;
-            for (int64_t r = begin; r < end; r++)
-                sum += act_load(a->a_dtype, a->a, r * a->lda + i) * act_load(a->b_dtype, a->b, r * a->ldb + j);
+            for (int64_t r = begin; r < end; r++) sum += act_load(a->a_dtype, a->a, r * a->lda + i) * act_load(a->b_dtype, a->b, r * a->ldb + j);
             store(a, c, i * a->ldc + j, sum);
         }
     }
