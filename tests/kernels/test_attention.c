@@ -194,6 +194,34 @@ static void own_bits(const struct kernels *k) {
     io_end(&io);
 }
 
+/* Queries that continue kept keys: the bits of a call with all, for one query and for several, across documents. */
+static void continued(const struct kernels *k) {
+    enum { ALL = 200, H = 4, DIM = 24 };
+    struct io io = {.seed = 4};
+    struct shape s = {.tokens = ALL, .heads = H, .kv_heads = 2, .dim = DIM, .group = 2, .layout = DOCUMENTS, .t = DT_F32};
+    struct attention_args a = arguments(&io, &s);
+    k->attention_forward(NULL, &a);
+    static const int firsts[] = {1, 5, 63, 64, 100, 199};
+    for (size_t f = 0; f < sizeof firsts / sizeof *firsts; f++) {
+        int first = firsts[f], queries = ALL - first;
+        struct attention_args b = a;
+        b.first = first;
+        b.q = (const float *)a.q + first * a.q_stride;
+        b.start = a.start + first;
+        b.o = io_new(&io, queries * a.o_stride * 4);
+        b.lse = io_new(&io, queries * H * 4);
+        k->attention_forward(NULL, &b);
+        bool same = true;
+        for (int h = 0; h < H; h++)
+            for (int i = 0; i < queries; i++) same = same && bits_of_f32(b.lse[h * queries + i]) == bits_of_f32(a.lse[h * ALL + first + i]);
+        for (int64_t i = 0; i < queries; i++)
+            for (int64_t c = 0; c < H * DIM; c++)
+                same = same && bits_of_f32(((float *)b.o)[i * a.o_stride + c]) == bits_of_f32(((float *)a.o)[(first + i) * a.o_stride + c]);
+        CASE(same, "%s: queries from %d on have the bits of all", k->isa, first);
+    }
+    io_end(&io);
+}
+
 enum { T = 9, HEADS = 4, KV = 2, D = 6, QN = T * HEADS * D, KN = T * KV * D };
 struct problem {
     double r[QN];
@@ -288,6 +316,7 @@ int main(void) {
     int n = kernel_sets(sets);
     for (int s = 0; s < n; s++) own_bits(&sets[s]);
     kernels_reference(&sets[n]);
+    for (int s = 0; s <= n; s++) continued(&sets[s]);
     for (int s = 0; s <= n; s++) differences(&sets[s]);
     return test_end();
 }

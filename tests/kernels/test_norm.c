@@ -16,6 +16,7 @@ static void forward(struct io *io, const void *shape) {
     const struct shape *s = shape;
     int64_t stride = s->heads * s->width + s->gap, n = s->rows * stride;
     void *x = io_normal(io, s->t, n, 1.5), *w = io_normal(io, s->t, s->width, 1), *y = s->alias ? x : io_normal(io, s->t, n, 1);
+    void *was = io_copy(io, x, n * dtype_bytes(s->t));
     float *rstd = io_normal(io, DT_F32, s->rows * s->heads, 1);
     io->k->norm_forward(io->pool, &(struct norm_args){.act = s->t,
                                                       .rows = s->rows,
@@ -36,6 +37,17 @@ static void forward(struct io *io, const void *shape) {
             by[at] = forward_relative(s) * fabs(get(s->t, y, at));
         }
     }
+    bool exact = true; /* given its rstd, y has two roundings and no other: x*rstd to act, times w to act */
+    for (int64_t i = 0; i < s->rows * s->heads; i++)
+        for (int64_t c = 0; c < s->width; c++) {
+            int64_t at = i / s->heads * stride + i % s->heads * s->width + c;
+            float normed = (float)get(s->t, was, at) * rstd[i];
+            if (s->t == DT_BF16) normed = bf16_to_f32(bf16_of_f32(normed));
+            float want = normed * (float)get(s->t, w, c);
+            if (s->t == DT_BF16) want = bf16_to_f32(bf16_of_f32(want));
+            exact = exact && (double)want == get(s->t, y, at);
+        }
+    CASE(exact, "%s: the roundings of y", io->k->isa);
 }
 
 /* dx is rstd*(dn - n*mean): mean, a sum of width terms, is off by width*u*mean|dn n|; the rest is 6 roundings of terms no

@@ -1,8 +1,8 @@
 /* Attention in tiles of TILE x TILE over vectors. Part of kernels/vector_set.h.
  *
- * A block of TILE tokens is cut into RUNS of equal start: the pieces of documents in it. A run's other side is walked in
- * tiles anchored at the document's start, in ascending order, and each row of a tile is one chain of fused
- * multiply-adds. So a row's bits depend on its document alone, not on where the document lies in the call nor on the rows
+ * A block of TILE tokens is cut into RUNS of equal start: the pieces of documents in it. A run of queries
+ * walks its keys in tiles anchored at the document's start, in ascending order, and each row of a tile is one chain of
+ * fused multiply-adds. So a row's bits depend on its document alone, not on where the document lies in the call nor on the rows
  * that share its tile. Masked pairs contribute exact zeros. */
 
 enum { TILE = 64, DIM_PAD = (ATTENTION_DIM_MAX + 2 * VEC_LANES - 1) / (2 * VEC_LANES) * (2 * VEC_LANES), ROW_BLOCK = VEC_LANES == 16 ? 8 : 4 };

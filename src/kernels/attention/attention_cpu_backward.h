@@ -1,5 +1,6 @@
 /* Backward in two passes without memory of their own: dq over (head, block of queries), then dk and dv over (KV head,
- * block of keys), which sums the group's query heads in ascending order. Scores are formed in both. Part of
+ * block of keys), which sums the group's query heads in ascending order. Scores are formed in both. A gradient is one chain
+ * of fused multiply-adds that goes on from tile to tile, so where queries are cut into tiles leaves no trace. Part of
  * attention_cpu.h. */
 
 /* p = exp(score - lse) and ds = p * (dout.v - delta) * scale of a row of a tile; columns outside [from, to) are 0. */
@@ -100,10 +101,9 @@ static void dkv_run(const struct attention_backward_args *b, int kv, int64_t k0,
     transpose_rows(&sv, keys, t.q, t.v_t);
     memset(t.dk, 0, bytes);
     memset(t.dv, 0, bytes);
-    int64_t anchor = a->start[k0] + (k0 - a->start[k0]) / TILE * TILE;
     for (int h = 0; h < a->heads; h++) {
         if (kv_head(a, h) != kv) continue;
-        for (int64_t q0 = anchor; q0 < a->tokens; q0 += TILE) {
+        for (int64_t q0 = k0; q0 < a->tokens; q0 += TILE) {
             int rows = (int)i64_min(TILE, a->tokens - q0);
             if (past_keys(a, q0, rows, k0 + keys)) break;
             dkv_tile(b, &t, h, k0, keys, q0, rows);
