@@ -127,7 +127,7 @@ cp "$golden/mixtral/golden.safetensors" "$work/copy/"
 refuses "the golden file of another model" 1 'golden.safetensors.*grad/' "$work/copy"
 for name in input_ids logits grad_norm '"lr"' '"steps"'; do
     cp "$golden/olmoe/golden.safetensors" "$work/copy/"
-    LC_ALL=C sed -i "1,/./s|$name|$(echo "$name" | tr 'a-z' 'n-za-m')|" "$work/copy/golden.safetensors"
+    LC_ALL=C sed -i "1,/./s|$name|$(echo "$name" | tr '[:lower:]' 'n-za-m')|" "$work/copy/golden.safetensors"
     refuses "a golden file without $name" 1 "golden.safetensors.*no .*${name//\"/}" "$work/copy"
 done
 refuses "no folder" 2 folder

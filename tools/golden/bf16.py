@@ -30,8 +30,8 @@ import torch
 import transformers
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
+from trajectory import trajectory
 from transformers import AutoConfig, AutoModelForCausalLM
-from transformers.core_model_loading import revert_weight_conversion
 
 PATHS = {"eager": ("eager", "eager"), "grouped": ("sdpa", "grouped_mm")}
 TOPK = torch.topk
@@ -74,12 +74,6 @@ def metadata(path):
         return f.metadata()
 
 
-def hub(model, tensors):
-    """Parameter name -> value under the names and shapes of the Hub's files."""
-    out = revert_weight_conversion(model, dict(tensors))
-    return {n: v.detach().float().numpy() for n, v in out.items()}
-
-
 def moved(folder, into, draw):
     """A copy of the folder with its weights moved a little; draw 0 not at all. Its golden file only gives ids and settings."""
     for name in ("config.json", "golden.safetensors"):
@@ -91,55 +85,21 @@ def moved(folder, into, draw):
     save_file(weights, os.path.join(into, "model.safetensors"), metadata={"format": "pt"})
 
 
-def trajectory(folder, golden, meta, dtype, path, routing, record):
-    """All that a golden file holds, by transformers in `dtype`."""
+def run(folder, ids, meta, dtype, path, around):
+    """All that a golden file holds, by transformers in `dtype` with fp32 masters and moments."""
     attention, experts = PATHS[path]
     config = AutoConfig.from_pretrained(folder)
     width = getattr(config, "moe_intermediate_size", None) or config.intermediate_size
     if experts == "grouped_mm" and (width % 8 or config.hidden_size % 8):
         experts = "batched_mm"
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation=attention, experts_implementation=experts)
-    model.config.use_cache = False
-    coef = float(meta["router_aux_loss_coef"])
-    model.train()
+    kinds = {"attn_implementation": attention, "experts_implementation": experts}
+    exact = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **kinds)
+    masters = {n: p.detach().clone() for n, p in exact.named_parameters()}
+    model = exact if dtype == torch.float32 else AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **kinds)
     for name, buffer in model.named_buffers():
         assert "inv_freq" not in name or buffer.dtype == torch.float32, name
-    # the golden start is the file's fp32 weights: masters are those, the model holds their rounding
-    start = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    masters = {n: p.detach().clone() for n, p in start.named_parameters()}
-    hp = {k: float(meta[k]) for k in ("lr", "beta1", "beta2", "eps", "weight_decay", "clip")}
-    ids = torch.from_numpy(golden["input_ids"])
-    vocab = model.config.vocab_size
-    params = list(model.named_parameters())
-    mom = {n: (torch.zeros_like(masters[n]), torch.zeros_like(masters[n])) for n, _ in params}
-    out, losses = {}, []
-    for t in range(1, int(meta["steps"]) + 1):
-        for n, p in params:
-            p.data.copy_(masters[n])
-            p.grad = None
-        with routing.record() if record else routing.replay(t - 1):
-            o = model(input_ids=ids, labels=ids, use_cache=False)
-        aux = getattr(o, "aux_loss", None)
-        aux = torch.zeros(()) if aux is None or not torch.is_tensor(aux) else aux
-        o.loss.backward()
-        g = {n: (torch.zeros_like(p) if p.grad is None else p.grad).float() for n, p in params}
-        norm = torch.sqrt(sum((x.double() ** 2).sum() for x in g.values())).item()
-        ce = torch.nn.functional.cross_entropy(o.logits[:, :-1].float().reshape(-1, vocab), ids[:, 1:].reshape(-1)).item()
-        total = ce + coef * aux.item()
-        losses.append(total)
-        if t == 1:
-            out = {"logits": o.logits.detach().float().numpy(), "loss": ce, "aux_loss": aux.item(), "total_loss": total, "grad_norm": norm}
-            out.update({"grad/" + n: v for n, v in hub(model, g).items()})
-        scale = min(1.0, hp["clip"] / (norm + 1e-6))
-        for n, p in params:
-            (m, v), x, w = mom[n], g[n] * scale, masters[n]
-            m.mul_(hp["beta1"]).add_(x, alpha=1 - hp["beta1"])
-            v.mul_(hp["beta2"]).addcmul_(x, x, value=1 - hp["beta2"])
-            if p.ndim > 1:
-                w.mul_(1 - hp["lr"] * hp["weight_decay"])
-            w.sub_(hp["lr"] * (m / (1 - hp["beta1"] ** t)) / ((v / (1 - hp["beta2"] ** t)).sqrt() + hp["eps"]))
-    out.update({"after10/" + n: v for n, v in hub(model, masters).items()}, losses=np.array(losses))
-    return out
+    model.train()
+    return trajectory(model, masters, ids, meta, around)
 
 
 def distance(name, x, golden):
@@ -158,6 +118,7 @@ def kind(name):
 def compare(folder, args):
     path = os.path.join(folder, "golden.safetensors")
     golden, meta = load_file(path), metadata(path)
+    ids = torch.from_numpy(golden["input_ids"])
     names = [n for n in golden if n != "input_ids"]
     errors = {n: collections.defaultdict(list) for n in names}
     bounds = {}
@@ -165,8 +126,8 @@ def compare(folder, args):
         routing = Routing()
         with tempfile.TemporaryDirectory() as tmp:
             moved(folder, tmp, draw)
-            exact = trajectory(tmp, golden, meta, torch.float32, "eager", routing, True)
-            sides = {p: trajectory(tmp, golden, meta, torch.bfloat16, p, routing, False) for p in PATHS}
+            exact = run(tmp, ids, meta, torch.float32, "eager", lambda step: routing.record())
+            sides = {p: run(tmp, ids, meta, torch.bfloat16, p, routing.replay) for p in PATHS}
             dump = os.path.join(tmp, "dump.safetensors")
             command = [args.mop, "parity", tmp, "model.dtype=bf16", "dump=" + dump] + (["isa=" + args.isa] if args.isa else [])
             done = subprocess.run(command, capture_output=True, text=True)
@@ -183,13 +144,33 @@ def compare(folder, args):
     rows = []
     for n in names:
         e = {side: float(np.sqrt(np.mean(np.square(x)))) for side, x in errors[n].items()}
-        rows.append({"name": n, **e, "worst": max(errors[n]["mop"]), "bound": bounds.get(n), "ratio": e["mop"] / max(min(e[p] for p in PATHS), 1e-30)})
+        rows.append({"name": n, **e, "worst": max(errors[n]["mop"]), "bound": bounds[n],
+                     "ratio": e["mop"] / max(min(e[p] for p in PATHS), 1e-30)})
     return rows
 
 
 def line(what, r):
-    bound = "" if r["bound"] is None else f"  bound {r['bound']:.1e}"
-    print(f"{what:64s} mop {r['mop']:.2e}  eager {r['eager']:.2e}  grouped {r['grouped']:.2e}  ratio {r['ratio']:5.2f}{bound}")
+    print(f"{what:66s} mop {r['mop']:.2e}  eager {r['eager']:.2e}  grouped {r['grouped']:.2e}  ratio {r['ratio']:5.2f}"
+          f"  worst {r['worst']:.2e}  bound {r['bound']:.1e}")
+
+
+def report(rows, each):
+    kinds = collections.defaultdict(list)
+    for r in rows:
+        kinds[kind(r["name"])].append(r)
+        if each:
+            line(r["name"], r)
+    for k, of in kinds.items():
+        top = max(of, key=lambda r: r["ratio"])
+        line(k if len(of) == 1 else f"{k} ({len(of)}, median ratio {statistics.median(r['ratio'] for r in of):.2f})", top)
+    for part in ("grad/", "after10/"):
+        of = [r for r in rows if r["name"].startswith(part)]
+        top = max(of, key=lambda r: r["ratio"])
+        most = {side: max(r[side] for r in of) for side in ("mop", *PATHS, "worst")}
+        nearest = max(of, key=lambda r: r["worst"] / r["bound"])
+        print(f"{part} {len(of)} tensors: ratio median {statistics.median(r['ratio'] for r in of):.2f}, worst {top['ratio']:.2f} ({top['name']}); "
+              f"largest error mop {most['mop']:.2e}, eager {most['eager']:.2e}, grouped {most['grouped']:.2e}, mop's of any run {most['worst']:.2e}; "
+              f"nearest to its bound {nearest['worst']:.2e} of {nearest['bound']:.1e} ({nearest['name']})", flush=True)
 
 
 def main():
@@ -197,34 +178,21 @@ def main():
     p.add_argument("--mop", default="build/mop")
     p.add_argument("--isa", help="mop's kernels")
     p.add_argument("--draws", type=int, default=8, help="runs of each side")
-    p.add_argument("--all", action="store_true", help="a line for every tensor, not only the worst of each kind")
+    p.add_argument("--all", action="store_true", help="a line for every tensor, not only for the one of the worst ratio of each kind")
     p.add_argument("--json", help="every figure, as JSON")
     p.add_argument("folders", nargs="+", metavar="DIR")
     args = p.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # the models are tiny
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     everything = {}
     for folder in args.folders:
-        rows = everything[folder] = compare(folder, args)
+        everything[folder] = compare(folder, args)
         print(f"== {folder}")
-        if args.all:
-            for r in rows:
-                line(r["name"], r)
-        kinds = collections.defaultdict(list)
-        for r in rows:
-            kinds[kind(r["name"])].append(r)
-        for k, of in kinds.items():
-            top = max(of, key=lambda r: r["ratio"])
-            line(k if len(of) == 1 else f"{k} (worst of {len(of)}, median ratio {statistics.median(r['ratio'] for r in of):.2f})", top)
-        for part in ("grad/", "after10/"):
-            of = [r for r in rows if r["name"].startswith(part)]
-            top = max(of, key=lambda r: r["ratio"])
-            print(f"{part}: {len(of)} tensors, ratio median {statistics.median(r['ratio'] for r in of):.2f}, worst {top['ratio']:.2f} ({top['name']}), "
-                  f"error of the worst tensor mop {max(r['mop'] for r in of):.2e}, eager {max(r['eager'] for r in of):.2e}, grouped {max(r['grouped'] for r in of):.2e}")
-    if args.json:
-        with open(args.json, "w", encoding="utf-8") as f:
-            json.dump(everything, f, indent=1)
+        report(everything[folder], args.all)
+        if args.json:
+            with open(args.json, "w", encoding="utf-8") as f:
+                json.dump(everything, f, indent=1)
 
 
 if __name__ == "__main__":
