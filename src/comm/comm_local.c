@@ -190,7 +190,8 @@ static err_t end(struct comm *c, struct comm_request *r) {
         if (!moved) local_sleep(s, seen, r);
     }
     struct comm_request **at = &s->pending;
-    while (*at != r) at = &(*at)->next;
+    while (*at && *at != r) at = &(*at)->next;
+    ENSURE(*at);
     *at = r->next;
     posts_of(r)[c->rank] = NULL;
     return OK;

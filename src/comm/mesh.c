@@ -74,7 +74,7 @@ struct axis {
 };
 
 err_t mesh_open(struct mesh *m, struct comm *world, const struct mesh_opts *o, int64_t experts) {
-    int d, e, p, r = world->rank;
+    int d = 1, e = 1, p = 1, r = world->rank;
     *m = (struct mesh){0};
     TRY(mesh_degrees(o, world->size, experts, &d, &e, &p));
     const struct axis axes[AXES] = {

@@ -117,7 +117,8 @@ static inline err_t check_gather(struct comm *c, const struct op_case *k) {
     err_t err = run_call(c, comm_call_all_gather(from, recv.at, k->count), k->split);
     bool same = memcmp(recv.at, want.at, (size_t)want.bytes) == 0;
     bool whole = guarded_free(send);
-    whole = guarded_free(recv) && guarded_free(want) && whole;
+    whole &= guarded_free(recv);
+    whole &= guarded_free(want);
     if (err != OK) return err;
     return same && whole ? OK : wrong(c, k, same ? "wrote outside" : "other bytes");
 }
@@ -138,7 +139,7 @@ static inline err_t check_reduce(struct comm *c, const struct op_case *k) {
     bool same = memcmp(to, mine, (size_t)(k->count * width)) == 0;
     free(want);
     bool whole = guarded_free(send);
-    whole = guarded_free(recv) && whole;
+    whole &= guarded_free(recv);
     if (err != OK) return err;
     return same && whole ? OK : wrong(c, k, same ? "wrote outside" : "not the sum in rank order");
 }
@@ -166,7 +167,8 @@ static inline err_t check_all_to_all(struct comm *c, const struct op_case *k) {
     err_t err = run_call(c, comm_call_all_to_allv(send.at, send_bytes, send_at, recv.at, recv_bytes, recv_at), k->split);
     bool same = memcmp(recv.at, want.at, (size_t)got) == 0;
     bool whole = guarded_free(send);
-    whole = guarded_free(recv) && guarded_free(want) && whole;
+    whole &= guarded_free(recv);
+    whole &= guarded_free(want);
     free(a);
     if (err != OK) return err;
     return same && whole ? OK : wrong(c, k, same ? "wrote outside" : "other bytes");
@@ -181,7 +183,8 @@ static inline err_t check_ring(struct comm *c, const struct op_case *k) {
     err_t err = run_call(c, comm_call_ring_shift(send.at, out, recv.at, in), k->split);
     bool same = memcmp(recv.at, want.at, (size_t)in) == 0;
     bool whole = guarded_free(send);
-    whole = guarded_free(recv) && guarded_free(want) && whole;
+    whole &= guarded_free(recv);
+    whole &= guarded_free(want);
     if (err != OK) return err;
     return same && whole ? OK : wrong(c, k, same ? "wrote outside" : "other bytes");
 }
@@ -218,7 +221,7 @@ static inline err_t under_way(void *arg, int rank, struct comm *world) {
     struct comm other;
     TRY(world->ops->split(world, 0, -rank, "turned round", &other)); /* keys turn the ranks' order */
     if (other.rank != n - 1 - rank) return FAIL(ERR_FAILED, "key does not order: rank %d is %d", rank, other.rank);
-    float *x = calloc((size_t)(2 * FLY * N), sizeof *x);
+    float *x = calloc((size_t)2 * FLY * N, sizeof *x);
     err_t err = OK;
     for (int round = 0; round < rounds && err == OK; round++) {
         struct comm_request r[2 * FLY];
@@ -229,7 +232,8 @@ static inline err_t under_way(void *arg, int rank, struct comm *world) {
             int f = (j * 5 + rank * 3 + round) % (2 * FLY); /* 5 and 16 have no common divisor */
             TRY_OR(comm_end(&r[f]), done);
             for (int i = 0; i < N; i++) {
-                float want = (float)(n * (f + i + round) + n * (n - 1) / 2);
+                int sum = n * (f + i + round) + n * (n - 1) / 2;
+                float want = (float)sum;
                 if (x[f * N + i] != want)
                     TRY_OR(FAIL(ERR_FAILED, "round %d, flight %d, value %d: %g, not %g", round, f, i, x[f * N + i], want), done);
             }
@@ -308,12 +312,14 @@ static inline err_t at_once(void *arg, int rank, struct comm *world) {
         for (int j = 0; j < AXES; j++) TRY_OR(comm_end(&r[(j * 7 + rank) % AXES]), done); /* 7 and 12 have no common divisor */
         for (int a = 0; a < AXES; a++) {
             void *want = sums(DT_F32, N, all[a]->size, (uint64_t)a + 9);
-            bool same = memcmp(want, x + a * N, sizeof(float) * N) == 0;
+            const void *got = x + a * N;
+            bool same = memcmp(want, got, sizeof(float) * N) == 0;
             free(want);
             if (!same) TRY_OR(FAIL(ERR_FAILED, "%s on rank %d: not the sum in rank order", all[a]->name, rank), done);
         }
         if (round == 0) memcpy(first, x, sizeof(float) * AXES * N);
-        if (memcmp(first, x, sizeof(float) * AXES * N) != 0) TRY_OR(FAIL(ERR_FAILED, "round %d differs", round), done);
+        const void *now = x, *then = first;
+        if (memcmp(then, now, sizeof(float) * AXES * N) != 0) TRY_OR(FAIL(ERR_FAILED, "round %d differs", round), done);
     }
 done:
     if (err != OK) world->ops->abort(world, err_message());

@@ -46,10 +46,9 @@ static void test_degrees(void) {
     struct mesh_opts o = {.seq = 1};
     int d, e, p;
     static const struct {
-        int w;
         int64_t experts;
-        int e;
-    } largest[] = {{1, 8, 1}, {4, 8, 4}, {6, 8, 2}, {8, 8, 8}, {6, 9, 3}, {7, 8, 1}, {12, 8, 4}, {4, 0, 1}};
+        int w, e;
+    } largest[] = {{8, 1, 1}, {8, 4, 4}, {8, 6, 2}, {8, 8, 8}, {9, 6, 3}, {8, 7, 1}, {8, 12, 4}, {0, 4, 1}};
     for (size_t i = 0; i < sizeof largest / sizeof *largest; i++) {
         CASE_OK(mesh_degrees(&o, largest[i].w, largest[i].experts, &d, &e, &p));
         CASE(d == 1 && e == largest[i].e && p == largest[i].w, "%d ranks, %d experts: %d %d %d", largest[i].w, (int)largest[i].experts, d, e, p);
