@@ -93,8 +93,13 @@ err_t st_open_folder(const char *dir, struct st_reader **out) {
     TRY(os_join(index, dir, WEIGHTS_INDEX));
     if (!os_is_dir(dir)) return FAIL(ERR_IO, "%s is not a folder; give the folder that holds config.json and the weights", dir);
     if (os_exists(single)) return st_open_file(single, out);
-    if (!os_exists(index))
+    if (!os_exists(index)) {
+        TRY(os_join(single, dir, COMMIT_NAME));
+        if (os_exists(single))
+            return FAIL(ERR_FORMAT, "%s holds no weights yet: a save was cut off before %s was in its place; run the command that saves there again",
+                        dir, single);
         return FAIL(ERR_FORMAT, "%s holds neither %s nor %s; give a folder with weights in safetensors", dir, WEIGHTS_NAME, WEIGHTS_INDEX);
+    }
     char *text;
     int64_t bytes;
     TRY(os_read_all(index, CKPT_JSON_MAX, &text, &bytes));

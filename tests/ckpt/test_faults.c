@@ -64,7 +64,7 @@ static bool is_sound(struct scene *s) {
     struct st_reader *r;
     if (s->model) {
         if (same_weights(&s->before, s->out) || same_weights(&s->after, s->out)) return true;
-        if (st_open_folder(s->out, &r) != OK) return os_exists(path_in(path, s->out, COMMIT_NAME));
+        if (st_open_folder(s->out, &r) != OK) return strstr(err_message(), path_in(path, s->out, COMMIT_NAME)) != NULL;
         st_close(r);
         return false;
     }
