@@ -21,7 +21,7 @@ struct cli_command {
     err_t (*run)(int argc, char **argv);
 };
 extern const struct cli_command cli_commands[];                                                                  /* commands.c */
-extern const struct opt tokenize_opt_list[], tokenizer_train_opt_list[], generate_opt_list[], parity_opt_list[]; /* beside their commands */
+extern const struct opt tokenize_opt_list[], tokenizer_train_opt_list[], generate_opt_list[], eval_opt_list[], parity_opt_list[]; /* beside their commands */
 
 err_t cmd_train(int argc, char **argv);
 err_t cmd_eval(int argc, char **argv);
@@ -67,6 +67,9 @@ MUST err_t cli_options(int argc, char **argv, struct opt_set *s);
 
 /* Help of one command with its own options, or of all where name is NULL, to standard output. ERR_USAGE names the nearest command. */
 MUST err_t cli_help(const char *name);
+
+/* The tokenizer of tokenizer=, else of the model's folder; NULL where there is none. New: tokenizer_close. */
+MUST err_t cli_tokenizer(const struct options *o, struct tokenizer **out); /* cmd_generate.c */
 
 /* The command of that name, or ERR_USAGE that names the nearest. */
 MUST err_t cli_find(const char *name, const struct cli_command **out);

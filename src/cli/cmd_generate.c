@@ -110,8 +110,7 @@ static err_t ids_of_prompt(const struct tokenizer *t, const char *prompt, int64_
     return OK;
 }
 
-/* tokenizer=, else tokenizer.json of the model's folder; NULL where there is none. */
-static err_t find_tokenizer(const struct options *o, struct tokenizer **out) {
+err_t cli_tokenizer(const struct options *o, struct tokenizer **out) {
     char path[OS_PATH_MAX];
     *out = NULL;
     if (o->cli.tokenizer) return tokenizer_open(o->cli.tokenizer, out);
@@ -194,7 +193,7 @@ err_t cmd_generate(int argc, char **argv) {
     TRY(cli_load(argc, argv, &own, &o, &set));
     err_t err = OK;
     TRY_OR(model_src_open(&o.model, NULL, 0, &src), done);
-    TRY_OR(find_tokenizer(&o, &t), done);
+    TRY_OR(cli_tokenizer(&o, &t), done);
     TRY_OR(make(&o, &g, &src, t, &run, &ids, &text_out), done);
 done:
     free(ids.ids);

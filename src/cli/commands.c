@@ -7,7 +7,10 @@
 
 const struct cli_command cli_commands[] = {
     {"train", "train a model, or carry one from folder to folder", RUN_WORDS, NULL, true, cmd_train},
-    {"eval", "loss of a model on token files", RUN_WORDS, NULL, true, cmd_eval},
+    {"eval", "loss of a model on token files, or its accuracy in multiple choice",
+     "data.valid=FILE.tok [RUN.yaml ...] [key=value ...]     loss, perplexity, bits per byte\n"
+     "data.valid=FILE.jsonl [RUN.yaml ...] [key=value ...]   accuracy by likelihood: {\"context\", \"choices\", \"answer\": index} a line",
+     eval_opt_list, true, cmd_eval},
     {"generate", "text from a model", RUN_WORDS, generate_opt_list, true, cmd_generate},
     {"tokenize", "text to ids or a token file, ids to text",
      "tokenizer=FILE in=FILE.jsonl ids=-        one JSON array of ids per record {\"text\": ...}\n"

@@ -19,3 +19,21 @@ err_t eval_split(struct run *r, const struct loader *l, int64_t sequences, doubl
     *targets = count;
     return OK;
 }
+
+err_t eval_target_bytes(struct run *r, const struct loader *l, const struct tokenizer *t, int64_t *bytes) {
+    const int64_t n = loader_sequences(l);
+    const int32_t eos = tokenizer_eos(t);
+    int64_t sum = 0;
+    for (int64_t first = 0; first < n; first += r->shape.rows) {
+        TRY(loader_rows(l, first, r->shape.rows, &r->host));
+        for (int64_t i = 0; i < r->shape.tokens; i++) {
+            const char *text;
+            int64_t some = 0;
+            if (r->host.targets[i] < 0 || r->host.targets[i] == eos) continue;
+            TRY(tokenizer_bytes(t, r->host.targets[i], &text, &some));
+            sum += some;
+        }
+    }
+    *bytes = sum;
+    return OK;
+}

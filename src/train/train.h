@@ -13,6 +13,7 @@
 #include "attention/attention.h"
 #include "ckpt/ckpt.h"
 #include "data/data.h"
+#include "data/tokenizer.h"
 #include "dense/dense.h"
 #include "device/device.h"
 #include "experts/experts.h"
@@ -155,6 +156,16 @@ MUST err_t moved_after(struct run *r, int64_t step, struct moved *m); /* frees m
 MUST err_t train_run(const struct job *job);
 /* Mean loss in nats per target over the first `sequences` (0: all) of a split. */
 MUST err_t eval_split(struct run *r, const struct loader *l, int64_t sequences, double *loss, int64_t *targets);
+/* Bytes of text that a split's targets stand for; ends of documents are no text. What r->host holds is overwritten. Local. */
+MUST err_t eval_target_bytes(struct run *r, const struct loader *l, const struct tokenizer *t, int64_t *bytes);
+
+/* Multiple choice: of files (comma-separated) of {"context", "choices", "answer"} a line, how many answers are the likeliest choice by the
+ * sum of the log-probabilities of its tokens, and by that sum per byte of its text. The run's rows x seq tokens are a batch. Context and
+ * choice of more than `longest` tokens are ERR_USAGE, or with `truncate` lose the context's begin. Local. */
+struct score {
+    int64_t questions, right, right_per_byte;
+};
+MUST err_t score_choices(struct run *r, const struct tokenizer *t, const char *paths, int64_t longest, bool truncate, struct score *out);
 
 /* How the next token is chosen: the logits of ids that have been are divided by repetition_penalty where positive, else multiplied
  * with it (1: off); divided by temperature (0: the most likely id, the lower one at a tie); all but the top_k likeliest
