@@ -201,6 +201,9 @@ err_t os_write_open(struct os_writer *w, const char *path) {
     if (snprintf(w->path, sizeof w->path, "%s", path) >= (int)sizeof w->path - 16)
         return FAIL(ERR_USAGE, "the path %.60s... is longer than %d bytes; use a shorter one", path, OS_PATH_MAX - 17);
     (void)snprintf(w->tmp, sizeof w->tmp, "%.*s.part", OS_PATH_MAX - 16, path);
+    struct stat st; /* the rename at the end would put a file in the place of a device or a pipe */
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return FAIL(ERR_IO, "%s is there and is not an ordinary file; it is not replaced, choose another path", path);
     w->buffer = malloc(WRITE_BUFFER);
     if (!w->buffer) return FAIL(ERR_NOMEM, "out of memory for the write buffer of %s", path);
     w->fd = fault_hit(FAULT_OPEN) ? -1 : open(w->tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);

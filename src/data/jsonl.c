@@ -141,7 +141,10 @@ err_t jsonl_next(struct jsonl *j, const struct json_t **record, bool *got) {
     } while (blank(line, count));
     TRY(clean_line(j, &line, &count));
     json_error_t why;
-    j->record = json_loadb(line, (size_t)count, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &why);
+    const size_t flags = JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES;
+    j->record = json_loadb(line, (size_t)count, flags, &why);
+    if (!j->record && json_error_code(&why) == json_error_numeric_overflow) /* a number that nobody here asks for may be beyond 64 bits */
+        j->record = json_loadb(line, (size_t)count, flags | JSON_DECODE_INT_AS_REAL, &why);
     if (!j->record) {
         if (json_error_code(&why) == json_error_out_of_memory)
             return FAIL(ERR_NOMEM, "out of memory for the %lld bytes of %s:%lld; split the record", (long long)count, j->path, (long long)j->line);

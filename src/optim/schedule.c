@@ -10,6 +10,8 @@ double schedule_lr(const struct schedule *s, int64_t step) {
         length = s->decay < length ? s->decay : length;
         from = s->steps - length;
         if (step < from) return s->lr;
+        from--; /* the step before is the top of the line, so that each of the last steps is lower */
+        length++;
     }
     /* the last step of the run has the floor */
     double share = length > 1 ? (double)(step - from) / (double)(length - 1) : 0;

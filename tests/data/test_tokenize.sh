@@ -122,6 +122,16 @@ fails 1 'latin.txt is not UTF-8: byte 0xff at byte 4 of the file' tokenize token
 fails 1 'holds no text' tokenize tokenizer=hf in=empty.jsonl out=x.tok
 fails 1 '/nonexistent/x.tok' tokenize tokenizer=hf in=in.jsonl out=/nonexistent/x.tok
 ok 'none of these wrote a file' test ! -e x.tok -a ! -e x.tok.part
+cp in.jsonl kept.jsonl
+fails 2 'is not a token file; it is not replaced' tokenize tokenizer=hf in=in.jsonl out=in.jsonl
+ok 'a text named as out= by mistake stays' cmp -s in.jsonl kept.jsonl
+mkfifo pipe
+fails 1 'is not an ordinary file' tokenize tokenizer=hf in=in.jsonl ids=pipe
+ok 'a pipe named as ids= stays one' test -p pipe
+printf '%s\n' '{"id": 123456789012345678901234567890, "text": "a"}' >large.jsonl
+ok 'a number beyond 64 bits beside the text' mop tokenize tokenizer=hf in=large.jsonl ids=-
+echo '{"ids": [123456789012345678901234567890]}' >large.jsonl
+fails 1 'is not an id' tokenize tokenizer=hf decode=large.jsonl text=-
 ok 'with data.invalid_utf8=replace' mop tokenize tokenizer=hf in=latin.txt ids=- data.invalid_utf8=replace
 sed 's/.*/{"ids": &}/' res >latin.jsonl
 mop tokenize tokenizer=hf decode=latin.jsonl text=-

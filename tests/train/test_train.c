@@ -26,9 +26,14 @@ static void schedules(void) {
     s.kind = SCHEDULE_CONSTANT;
     CASE(schedule_lr(&s, 4) == 1 && schedule_lr(&s, 19) == 1, "constant stays");
     s.kind = SCHEDULE_WSD;
-    CASE(schedule_lr(&s, 14) == 1 && schedule_lr(&s, 15) == 1, "wsd stays until its last part");
-    CASE(fabs(schedule_lr(&s, 17) - 0.55) < 1e-15 && fabs(schedule_lr(&s, 19) - 0.1) < 1e-15, "wsd falls in a line: %g %g", schedule_lr(&s, 17),
+    CASE(schedule_lr(&s, 14) == 1 && fabs(schedule_lr(&s, 15) - 0.82) < 1e-15, "wsd stays until its last part");
+    CASE(fabs(schedule_lr(&s, 17) - 0.46) < 1e-15 && fabs(schedule_lr(&s, 19) - 0.1) < 1e-15, "wsd falls in a line: %g %g", schedule_lr(&s, 17),
          schedule_lr(&s, 19));
+    s.decay = 1;
+    CASE(schedule_lr(&s, 18) == 1 && fabs(schedule_lr(&s, 19) - 0.1) < 1e-15, "wsd falls in one step too: %g", schedule_lr(&s, 19));
+    s.decay = 5;
+    s.warmup = 20;
+    CASE(schedule_lr(&s, 9) == 0.5 && schedule_lr(&s, 19) == 1, "a warm-up as long as the run: %g %g", schedule_lr(&s, 9), schedule_lr(&s, 19));
     s = (struct schedule){.kind = SCHEDULE_COSINE, .lr = 2, .floor = 0, .warmup = 0, .steps = 1};
     CASE(schedule_lr(&s, 0) == 2, "a run of one step has the whole rate: %g", schedule_lr(&s, 0));
 }
