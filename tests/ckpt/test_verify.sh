@@ -56,9 +56,9 @@ is 2 "two words" "$MOP" verify "$a" "$b"
 is 2 "an empty word" "$MOP" verify ""
 
 # what a command that fails leaves: nothing
-cp -r tests/golden/olmoe "$bad"
-printf 'x' >>"$bad/model.safetensors"
-is 1 "surplus bytes in the weights" "$MOP" train model.init="$bad" train.steps=0 out="$work/c" log.level=1
+cp -r tests/golden/olmoe "$work/bad"
+printf 'x' >>"$work/bad/model.safetensors"
+is 1 "surplus bytes in the weights" "$MOP" train model.init="$work/bad" train.steps=0 out="$work/c" log.level=1
 [ ! -e "$work/c/model.safetensors" ] && [ ! -e "$work/c/model.part" ] && [ ! -e "$work/c/manifest.json" ]
 ok $? "nothing half-written"
 
