@@ -1,6 +1,8 @@
+#include "base/os.h"
 #include "cli/cli.h"
 #include "train/parity.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +20,21 @@ const struct opt parity_opt_list[] = {
     {.key = NULL},
 };
 
+/* Nothing is written into the golden folder, or a dump could take the place of what it is to be held against. */
+static err_t check_dump(const char *dump, const char *dir) {
+    char folder[OS_PATH_MAX];
+    if (snprintf(folder, sizeof folder, "%s", dump) >= (int)sizeof folder)
+        return FAIL(ERR_USAGE, "the path dump=%.60s... is too long; use a shorter one", dump);
+    char *slash = strrchr(folder, '/');
+    if (slash) slash[1] = 0;
+    bool same;
+    TRY(os_same_file(slash ? folder : ".", dir, &same));
+    if (same) return FAIL(ERR_USAGE, "dump=%s lies in the folder that is compared, which stays as it is; write it elsewhere", dump);
+    return OK;
+}
+
 static err_t compare(const struct options *o, const struct parity_opts *own, struct model_src *src, struct golden *g, struct numbers *n) {
+    if (own->dump) TRY(check_dump(own->dump, o->model.init));
     TRY(model_src_open(&o->model, NULL, 0, src));
     TRY(golden_open(o->model.init, src, g));
     TRY(numbers_measure(g, src, o->model.dtype, o->stash.strategy == STASH_KEEP, o->cli.threads, own->isa, n));
@@ -38,7 +54,7 @@ err_t cmd_parity(int argc, char **argv) {
     struct golden g = {0};
     struct numbers n = {0};
     const struct opt_table table = {"parity", parity_opt_list, &own};
-    const bool named = argc > 1 && !strchr(argv[1], '=');
+    const bool named = argc > 1 && (!strchr(argv[1], '=') || os_is_dir(argv[1]));
     const char *dir = named ? argv[1] : NULL;
     if (named) argv[1] = argv[0];
     TRY(cli_load(argc - named, argv + named, &table, &o, &set));

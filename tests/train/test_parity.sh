@@ -132,6 +132,13 @@ for name in input_ids logits grad_norm '"lr"' '"steps"'; do
 done
 refuses "no folder" 2 folder
 refuses "a dump that cannot be written" 1 nowhere $golden/olmoe "dump=$work/nowhere/dump"
+folder olmoe
+refuses "a dump into the folder itself" 2 'lies in the folder' "$work/copy" "dump=$work/copy/./golden.safetensors"
+cmp -s "$work/copy/golden.safetensors" $golden/olmoe/golden.safetensors
+ok $? "a dump into the folder itself changed it"
+mkdir "$work/a=b"
+cp -r $golden/olmoe "$work/a=b/"
+holds "a folder with = in its path" "$work/a=b/olmoe"
 refuses "unknown kernels" 2 abacus $golden/olmoe isa=abacus
 
 [ "$before" = "$(sums)" ]
