@@ -122,24 +122,27 @@ int main(void) {
         {2, 0, 3, 1, {4}},
         {31, 33, 31, 4, {0, 1, 5, 16}},
         {64, 96, 32, 8, {0, 0, 3, 32, 1, 0, 17, 0}},
-        {41, 257, 65, 2, {33, 12}},
+        {41, 257, 65, 2, {33, 12}},   /* from here on only types marked large */
         {17, 65, 513, 3, {2, 0, 25}}, /* k in blocks */
-        {260, 37, 33, 1, {261}},      /* several blocks of rows */
+        {390, 37, 33, 1, {391}},      /* several blocks of rows */
         {25, 267, 67, 1, {270}},      /* several tasks beside each other; k in blocks for TN */
         {16, 40, 1030, 1, {1030}},
     };
+    enum { SMALL = 7 };
     static const struct {
         enum dtype a, b, c;
-        bool accumulate;
+        bool accumulate, large;
     } types[] = {
-        {DT_F32, DT_F32, DT_F32, false},    {DT_F32, DT_F32, DT_F32, true},   {DT_BF16, DT_BF16, DT_F32, false}, {DT_BF16, DT_BF16, DT_F32, true},
-        {DT_BF16, DT_BF16, DT_BF16, false}, {DT_F32, DT_F32, DT_BF16, false}, {DT_BF16, DT_F32, DT_F32, true},   {DT_F32, DT_BF16, DT_BF16, false},
+        {DT_F32, DT_F32, DT_F32, false, false}, {DT_F32, DT_F32, DT_F32, true, true},     {DT_BF16, DT_BF16, DT_F32, false, false},
+        {DT_BF16, DT_BF16, DT_F32, true, true}, {DT_BF16, DT_BF16, DT_BF16, false, true}, {DT_F32, DT_F32, DT_BF16, false, false},
+        {DT_BF16, DT_F32, DT_F32, true, false}, {DT_F32, DT_BF16, DT_BF16, false, true},
     };
     struct kernels sets[LEVELS];
     int count = matmul_sets(sets);
     for (int kind = MATMUL_NT; kind <= MATMUL_TN; kind++) {
         for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
             for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+                if (s >= SMALL && !types[t].large) continue;
                 struct problem p = {
                     (enum matmul_kind)kind, shapes[s].m, shapes[s].n, shapes[s].k, shapes[s].groups, {0}, types[t].a, types[t].b, types[t].c,
                     types[t].accumulate};

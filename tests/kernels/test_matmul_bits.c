@@ -150,7 +150,7 @@ int main(void) {
                 enum dtype type = t ? DT_BF16 : DT_F32;
                 bool tn = kind == MATMUL_TN;
                 /* more than one block of rows, of columns and of k; and k a multiple of nothing, or within a block */
-                struct problem p = {(enum matmul_kind)kind, 303, 290, 555, 1, {tn ? 1111 : 303}, type, type, DT_F32, false};
+                struct problem p = {(enum matmul_kind)kind, 391, 290, 555, 1, {tn ? 1111 : 391}, type, type, DT_F32, false};
                 struct problem small = {(enum matmul_kind)kind, 35, 290, 45, 3, {tn ? 45 : 130, 0, 17}, type, type, DT_F32, false};
                 struct data d;
                 data_new(&p, &d);

@@ -3,7 +3,7 @@
 #include "kernels/matmul/matmul_cpu_avx512.h"
 
 enum { MR = 32, NR = 32, STEP = 32, MC = 384, NC = 256, KC = 512, TILE_BYTES = 1024 };
-_Static_assert(MATMUL_FITS(MC, NC, KC, NR, 2), "the block fits its buffers");
+_Static_assert(MATMUL_FITS(MC, NC, KC, MR, NR, 2), "the block fits its buffers");
 
 /* Palette 1: every one of the eight tiles is 16 rows of 64 bytes. A constant, because the compiler takes
  * ldtilecfg to read only a word of it and would drop stores to the rest. */

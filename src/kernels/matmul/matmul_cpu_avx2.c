@@ -11,7 +11,7 @@
 #include "kernels/matmul/matmul_cpu_pack.h"
 
 enum { NR = 2 * VW, MC = 384, NC = 256 };
-_Static_assert(MATMUL_FITS(MC, NC, KC, NR, 4), "the block fits its buffers");
+_Static_assert(MATMUL_FITS(MC, NC, KC, MR, NR, 4), "the block fits its buffers");
 
 const struct matmul_engine matmul_f32_avx2 = {
     .mr = MR,

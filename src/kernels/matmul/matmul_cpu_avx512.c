@@ -8,7 +8,7 @@
 #include "kernels/matmul/matmul_cpu_body.h"
 
 enum { NR = 2 * VW, MC = 384, NC = 256 };
-_Static_assert(MATMUL_FITS(MC, NC, KC, NR, 4), "the block fits its buffers");
+_Static_assert(MATMUL_FITS(MC, NC, KC, MR, NR, 4), "the block fits its buffers");
 
 void matmul_store_avx512(const float *t, int64_t ld, int64_t rows, int64_t cols, const struct matmul_args *a, void *c) {
     avx512_store(t, ld, rows, cols, a, c);

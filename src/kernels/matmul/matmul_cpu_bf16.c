@@ -2,7 +2,7 @@
 #include "kernels/matmul/matmul_cpu_avx512.h"
 
 enum { MR = 12, NR = 32, STEP = 2, MC = 384, NC = 256, KC = 512, AHEAD = 16 };
-_Static_assert(MATMUL_FITS(MC, NC, KC, NR, 2), "the block fits its buffers");
+_Static_assert(MATMUL_FITS(MC, NC, KC, MR, NR, 2), "the block fits its buffers");
 
 /* 16 pairs of up to 16 lanes where lanes lie in rows: as dwords, a transpose. */
 static inline void pairs_along(uint32_t *dst, int width, __mmask16 to, const struct matmul_source *s, int64_t lane, int64_t lanes, int64_t step,

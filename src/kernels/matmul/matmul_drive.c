@@ -92,10 +92,10 @@ static struct matmul_source from(const struct matmul_source *s, int64_t lane, in
     return out;
 }
 
-/* One block of C, `row` rows down the task and `k` steps into it. A is packed; each panel of B is packed when
- * its turn comes, and is used up while it lies in the nearest cache. Sums rest in t between blocks of k, a tile
- * after the other; a whole F32 tile that is finished at once goes straight to C. */
-static void multiply(const struct cut *c, const struct task *task, int64_t row, int64_t rows, int64_t k, int64_t steps, const char *pa, float *t) {
+/* Steps [k, k + steps) of a task. A is packed; each panel of B is packed when its turn comes, and is used up
+ * while it lies in the nearest cache. Sums rest in t between blocks of k, a tile after the other; a whole F32
+ * tile that is finished at once goes straight to C. */
+static void multiply(const struct cut *c, const struct task *task, int64_t k, int64_t steps, const char *pa, float *t) {
     const struct matmul_engine *e = c->e;
     bool first = k == 0, last = k + steps == task->k, straight = first && last && c->a->c_dtype == DT_F32 && !c->a->accumulate;
     int64_t c_bytes = dtype_bytes(c->a->c_dtype), whole = i64_round_up(steps, e->step);
@@ -105,15 +105,15 @@ static void multiply(const struct cut *c, const struct task *task, int64_t row, 
         struct matmul_source b = from(&task->b, j, k);
         e->pack_b(pb, &b, cols, steps);
         const char *panel = pa;
-        for (int64_t i = 0; i < rows; i += e->mr, panel += (int64_t)e->mr * e->kc * e->elem_bytes) {
-            int64_t here = i64_min(e->mr, rows - i);
-            char *to = (char *)task->c + ((row + i) * c->a->ldc + j) * c_bytes;
-            if (straight && here == e->mr && cols == e->nr) {
+        for (int64_t i = 0; i < task->rows; i += e->mr, panel += (int64_t)e->mr * e->kc * e->elem_bytes) {
+            int64_t rows = i64_min(e->mr, task->rows - i);
+            char *to = (char *)task->c + (i * c->a->ldc + j) * c_bytes;
+            if (straight && rows == e->mr && cols == e->nr) {
                 e->kernel[task->a.layout](whole, e->mr, panel, pb, (float *)(void *)to, c->a->ldc, true);
                 continue;
             }
-            e->kernel[task->a.layout](whole, (int)here, panel, pb, t, e->nr, first);
-            if (last) e->store(t, e->nr, here, cols, c->a, to);
+            e->kernel[task->a.layout](whole, (int)rows, panel, pb, t, e->nr, first);
+            if (last) e->store(t, e->nr, rows, cols, c->a, to);
             if (!first || !last) t += (int64_t)e->mr * e->nr;
         }
     }
@@ -127,17 +127,15 @@ static void run_task(void *arg, int64_t index, int worker) {
     if (task.k == 0 && c->a->accumulate) return;
     _Alignas(64) char pa[MATMUL_A_BYTES];
     _Alignas(64) float t[MATMUL_T_BYTES / sizeof(float)];
+    int64_t k = 0;
     if (e->begin) e->begin();
-    for (int64_t row = 0; row < task.rows; row += e->mc) {
-        int64_t rows = i64_min(e->mc, task.rows - row), k = 0;
-        do {
-            int64_t steps = i64_min(e->kc, task.k - k);
-            struct matmul_source a = from(&task.a, row, k);
-            e->pack_a(pa, &a, rows, steps);
-            multiply(c, &task, row, rows, k, steps, pa, t);
-            k += steps;
-        } while (k < task.k);
-    }
+    do {
+        int64_t steps = i64_min(e->kc, task.k - k);
+        struct matmul_source a = from(&task.a, 0, k);
+        e->pack_a(pa, &a, task.rows, steps);
+        multiply(c, &task, k, steps, pa, t);
+        k += steps;
+    } while (k < task.k);
     if (e->end) e->end();
 }
 

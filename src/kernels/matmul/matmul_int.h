@@ -1,8 +1,7 @@
 /* The packed product behind every fast matmul. One driver (matmul_drive.c) cuts C into tasks and blocks; an
  * engine brings the arithmetic of one instruction set and element type.
  *
- *   task    a rectangle of C of one group, computed by one worker, alone
- *   block   mc rows x nc columns x kc steps of the task
+ *   task    a rectangle of C of one group, at most mc x nc, computed by one worker, alone, in blocks of kc steps
  *   panel   mr rows of A, or nr columns of B, of a block, packed on the worker's stack in the kernel's order
  *
  * Why a row never depends on its neighbours: an element of C is one chain over k, in order, from zero, in
@@ -30,7 +29,7 @@ struct matmul_engine {
     int mr, nr;                        /* a panel's lanes */
     int step;                          /* steps of k that the kernel takes at once; panels are filled up with zeros to it */
     int elem_bytes;                    /* of a packed element */
-    int mc, nc, kc;                    /* a block's extent; multiples of mr, nr and step; the buffers below hold it */
+    int mc, nc, kc;                    /* a task's rectangle and block at most; multiples of mr, nr and step; the buffers below hold them */
     int64_t task_mac;                  /* multiplications that are worth a task of their own */
     void (*begin)(void), (*end)(void); /* around a task; NULL: nothing to do */
     /* `lanes` lanes by `steps` steps, missing lanes and steps zero: all panels of A, mr * kc elements apart;
@@ -47,8 +46,9 @@ struct matmul_engine {
 /* A task's buffers, on the worker's stack: a block of A, a panel of B, sums between blocks of k. */
 enum { MATMUL_A_BYTES = 384 << 10, MATMUL_B_BYTES = 32 << 10, MATMUL_T_BYTES = 384 << 10 };
 
-#define MATMUL_FITS(mc, nc, kc, nr, elem_bytes) \
-    ((mc) * (kc) * (elem_bytes) <= MATMUL_A_BYTES && (nr) * (kc) * (elem_bytes) <= MATMUL_B_BYTES && (mc) * (nc)*4 <= MATMUL_T_BYTES)
+#define MATMUL_FITS(mc, nc, kc, mr, nr, elem_bytes)                                                                                          \
+    ((mc) % (mr) == 0 && (nc) % (nr) == 0 && (mc) * (kc) * (elem_bytes) <= MATMUL_A_BYTES && (nr) * (kc) * (elem_bytes) <= MATMUL_B_BYTES && \
+     (mc) * (nc) * (int)sizeof(float) <= MATMUL_T_BYTES)
 
 /* The product by `wide`, which takes any operands, or by `narrow` (NULL: none) where A and B both are BF16. */
 void matmul_drive(struct pool *pool, const struct matmul_args *a, const struct matmul_engine *wide, const struct matmul_engine *narrow);
