@@ -52,15 +52,15 @@ static void forward(struct io *io, const void *shape) {
     for (int64_t i = 0; i < n; i++) bound[i] = (p_relative(s) + (s->t == DT_BF16 && !s->keep_fp32 ? 2 * U16 : 0)) * a.weights[i];
     bound = io_out(io, "prob_sum", DT_F64, sum, s->experts);
     for (int e = 0; e < s->experts; e++) bound[e] = p_relative(s) * (sum[e] - 0.5 * e) + 0x1p-50 * sum[e];
-    if (!io->bounds) return;
     struct route_args again = a; /* given ids: the same weights, and the sums are left alone */
     again.ids_given = true;
     again.weights = io_new(io, n * 4);
     double *sum_was = io_copy(io, sum, s->experts * 8);
     int64_t *count_was = io_copy(io, count, s->experts * 8);
     io->k->route_forward(io->pool, &again);
-    CASE(memcmp(again.weights, a.weights, (size_t)n * 4) == 0, "given ids give the same weights");
-    CASE(memcmp(sum, sum_was, (size_t)s->experts * 8) == 0 && memcmp(count, count_was, (size_t)s->experts * 8) == 0, "given ids count nowhere");
+    CASE(memcmp(again.weights, a.weights, (size_t)n * 4) == 0, "%s: given ids give the same weights", io->k->isa);
+    CASE(memcmp(sum, sum_was, (size_t)s->experts * 8) == 0 && memcmp(count, count_was, (size_t)s->experts * 8) == 0, "%s: given ids count nowhere",
+         io->k->isa);
 }
 
 static double softmax_of(const struct route_args *a, int64_t t, double *p) {
@@ -161,6 +161,13 @@ static void edges(const struct kernels *k) {
     CASE(memcmp(ids, ties, sizeof ties) == 0, "%s: ties go to the lower index", k->isa);
     CASE(memcmp(ids + 2 * TOP, single, sizeof single) == 0 && weights[(ptrdiff_t)2 * TOP] == 1, "%s: -inf logits", k->isa);
     CASE(isnan(weights[TOP]) && isnan(weights[(ptrdiff_t)3 * TOP]), "%s: what is not finite comes out in the weights", k->isa);
+    float bias[EXPERTS] = {NAN, 0.5f, NAN};
+    struct route_args biased = a;
+    biased.bias = bias;
+    k->route_forward(NULL, &biased);
+    static const uint16_t lowest[TOP] = {1, 4, 9, 14, 19, 3};
+    CASE(memcmp(ids, lowest, sizeof lowest) == 0, "%s: a NaN score is the lowest", k->isa);
+    k->route_forward(NULL, &a);
     a.tokens = 1;
     a.logits = logits + (ptrdiff_t)4 * EXPERTS;
     a.ids = id_alone;
