@@ -1,6 +1,6 @@
 /* The whole journey, readable in a sitting: 1 operations, 2 attention half, 3 feed-forward half, 4 loss, 5 a step, 6 the
  * optimizer. Each forward is followed by its backward. Nothing is tiled, fused, recomputed or shared between threads; every
- * activation is kept. One file, and so longer than the house's 250 lines. What transformers
+ * activation is kept. LENGTH: one file on purpose, so that the journey can be read in a sitting. What transformers
  * does and one would not guess is said where it happens.
  *
  * Buffers that end in _acc are added into; all others are overwritten. A gradient is called dX. Matrices are row-major,

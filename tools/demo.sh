@@ -23,8 +23,8 @@ if ! ls "$data"/text/train/*.txt >/dev/null 2>&1; then
 fi
 
 if ! [ -e "$data/tokenizer.json" ]; then
-    echo "== 2/5  a tokenizer of 8,192 tokens made from it"
-    "$mop" tokenizer-train in="$data/text/train" out="$data/tokenizer.json" vocab=8192 pattern=qwen data.invalid_utf8=replace
+    echo "== 2/5  a tokenizer of 4,096 tokens made from it"
+    "$mop" tokenizer-train in="$data/text/train" out="$data/tokenizer.json" vocab=4096 pattern=qwen data.invalid_utf8=replace
 fi
 
 for part in train valid; do

@@ -77,7 +77,7 @@ static double send_ratio(const struct llep_plan *p, int which, bool strided, dou
 }
 
 static err_t print_profiles(void) {
-    static int64_t counts[RANKS * EXPERTS];
+    int64_t counts[RANKS * EXPERTS];
     struct llep_plan p;
     void *memory = malloc((size_t)llep_plan_bytes(RANKS, EXPERTS));
     if (!memory) return FAIL(ERR_NOMEM, "out of memory for a plan");

@@ -65,11 +65,9 @@ err_t state_save(struct run *r, const struct job *job, const struct train_state 
         {.name = "balance_bias", .dtype = DT_F32, .ndim = 1, .shape = {bias}},
     };
     const void *const data[STATE_TENSORS] = {&s->step, &s->seed, &s->data, &s->batch, r->experts.bias};
-    const char *const metadata[] = {"options", job->config_text, NULL};
     run.state = list;
     run.state_count = bias ? STATE_TENSORS : STATE_TENSORS - 1;
     run.state_data = data;
-    run.state_metadata = job->config_text ? metadata : NULL;
     return ckpt_save(job->out, s->step, job->ckpt->keep, &run);
 }
 

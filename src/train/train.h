@@ -44,8 +44,7 @@ struct job {
     const struct ckpt_opts *ckpt;
     const char *out, *tokenizer;
     int64_t threads;
-    const char *config_text; /* the run's options as text, kept in checkpoints for people */
-    const atomic_int *stop;  /* set from outside: finish the step, save, return ERR_STOPPED; may be NULL */
+    const atomic_int *stop; /* set from outside: finish the step, save, return ERR_STOPPED; may be NULL */
 };
 
 /* ---- the model as found ---- */

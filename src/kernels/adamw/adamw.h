@@ -16,9 +16,7 @@ struct adamw_args {
     float *g;                            /* zeroed once read */
     double lr, beta1, beta2, eps, decay; /* decay 0 for vectors */
     double c1, c2;
-    float scale;           /* clipping */
-    uint8_t *changed;      /* out, may be NULL: 1 if the bits of any p changed */
-    uint8_t *could_change; /* out, may be NULL: 1 if for any element the update is one that its p can represent (see adamw_ref.c) */
+    float scale; /* clipping */
 };
 
 /* *out = sum of x[i]^2 in fp64: fixed blocks of SUMSQ_BLOCK elements, their sums added in order. */

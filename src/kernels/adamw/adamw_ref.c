@@ -2,23 +2,12 @@
 
 #include <math.h>
 
-/* Whether p minus the exact move of this element rounds to another fp32 than p. The move is taken shorter by 2^-16 of its
- * two parts, which covers the rounding errors of the fp32 move (under ten times 2^-24 of them): where this holds the
- * update below must change p. */
-static bool moves(const struct adamw_args *a, float p, float m, float v) {
-    double shrink = a->lr * a->decay * p, step = a->lr / a->c1 * m / (sqrt(v / a->c2) + a->eps);
-    double move = shrink + step, slack = 0x1p-16 * (fabs(shrink) + fabs(step));
-    if (fabs(move) <= slack) return false;
-    return (float)(p - (move > 0 ? move - slack : move + slack)) != p;
-}
-
 /* Each line is one rounding; fast kernels give these very bits. The decay and the step are added first and leave p in one
  * subtraction, so that two moves of under half an ulp each are not both lost. */
 void adamw_ref(struct pool *pool, const struct adamw_args *a) {
     (void)pool;
     float b1 = (float)a->beta1, b1c = (float)(1 - a->beta1), b2 = (float)a->beta2, b2c = (float)(1 - a->beta2);
     float step = (float)(a->lr / a->c1), root = (float)(1 / sqrt(a->c2)), eps = (float)a->eps, decay = (float)(a->lr * a->decay);
-    bool changed = false, could = false;
     for (int64_t i = 0; i < a->count; i++) {
         float g = a->g[i] * a->scale;
         a->g[i] = 0;
@@ -36,15 +25,11 @@ void adamw_ref(struct pool *pool, const struct adamw_args *a) {
         float shrink = decay * a->p[i];
         move = shrink + move;
         float p = a->p[i] - move;
-        changed |= bits_of_f32(p) != bits_of_f32(a->p[i]);
-        could = could || (a->could_change && moves(a, a->p[i], m, v));
         a->m[i] = m;
         a->v[i] = v;
         a->p[i] = p;
         if (a->w) a->w[i] = bf16_of_f32(p);
     }
-    if (a->changed) *a->changed = changed;
-    if (a->could_change) *a->could_change = could;
 }
 
 void sumsq_ref(struct pool *pool, const struct sumsq_args *a) {
