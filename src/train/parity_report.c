@@ -48,11 +48,11 @@ static struct bounds bounds_of(const struct spec *s, int dtype, const struct gol
     if (dtype == MODEL_FP32) return (struct bounds){.logits = 3e-6, .scalar = 2e-6, .norm = 2e-6, .grad = 1.5e-5, .losses = 1e-5, .after = 3e-5};
     const double rounding = 0x1p-8 / sqrt(3); /* root mean square, relative to the number at its worst place in a binade */
     const double gain = 2;                    /* of the softmaxes */
-    const double tail = 1.5;                  /* of numbers that are a single draw: scalars, gradients of an expert with one row */
+    const double tail = 2;                    /* of numbers that are a single draw: scalars, gradients of an expert with one row */
     const struct roundings n = count_roundings(s);
     const double forward = gain * rounding * sqrt(n.forward), targets = (double)(g->rows * (g->seq - 1));
     const double smooth = tail * gain * rounding * sqrt(2 * n.forward + n.before + n.backward);
-    const double flipped = s->clip_qkv > 0 ? 0.64 * forward : 0; /* share of clamped elements on the other side of the limit */
+    const double flipped = s->clip_qkv > 0 ? 1.5 * forward : 0; /* share of the gradient where rounding crosses the limit */
     const double grad = sqrt(smooth * smooth + flipped);
     const double after = 2 * g->lr * (double)g->steps * sqrt(grad / 3.14159265358979323846);
     const double scalar = tail * forward / sqrt(targets);
