@@ -125,11 +125,11 @@ def compare(folder, args):
     bounds = {}
     for draw in range(args.draws):
         routing = Routing()
-        with tempfile.TemporaryDirectory() as tmp:
+        with tempfile.TemporaryDirectory() as tmp, tempfile.TemporaryDirectory() as beside:
             moved(folder, tmp, draw)
             exact = run(tmp, ids, meta, torch.float32, "eager", lambda step: routing.record())
             sides = {p: run(tmp, ids, meta, torch.bfloat16, p, routing.replay) for p in PATHS}
-            dump = os.path.join(tmp, "dump.safetensors")
+            dump = os.path.join(beside, "dump.safetensors")
             command = [args.mop, "parity", tmp, "model.dtype=bf16", "dump=" + dump] + (["isa=" + args.isa] if args.isa else [])
             done = subprocess.run(command, capture_output=True, text=True)
             if not os.path.exists(dump):
