@@ -189,7 +189,8 @@ static void own_bits(const struct kernels *k) {
     CASE(memcmp(alone.dq, (float *)b.dq + AT * a.q_stride, DOC * (size_t)a.q_stride * 4) == 0, "%s: dq of a document depends on its place", k->isa);
     CASE(memcmp(alone.dk, (float *)b.dk + AT * a.k_stride, DOC * (size_t)a.k_stride * 4) == 0, "%s: dk of a document depends on its place", k->isa);
     bool same = true;
-    for (int i = 0; i < DOC; i++) same = same && memcmp((float *)alone.dv + i * a.v_stride, (float *)b.dv + (AT + i) * a.v_stride, 2 * DIM * 4) == 0;
+    for (int i = 0; i < DOC; i++)
+        same = same && memcmp((char *)alone.dv + i * a.v_stride * 4, (char *)b.dv + (AT + i) * a.v_stride * 4, 2 * DIM * 4) == 0;
     CASE(same, "%s: dv of a document depends on its place", k->isa);
     io_end(&io);
 }

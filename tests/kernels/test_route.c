@@ -173,7 +173,8 @@ static void edges(const struct kernels *k) {
     a.ids = id_alone;
     a.weights = alone;
     k->route_forward(NULL, &a);
-    CASE(memcmp(id_alone, ids + 4 * TOP, sizeof id_alone) == 0 && memcmp(alone, weights + 4 * TOP, sizeof alone) == 0, "%s: a token alone", k->isa);
+    CASE(memcmp(id_alone, ids + 4 * TOP, sizeof id_alone) == 0 && memcmp((char *)alone, (char *)(weights + 4 * TOP), sizeof alone) == 0,
+         "%s: a token alone", k->isa);
 }
 
 int main(void) {
