@@ -10,7 +10,7 @@
 
 enum qk_norm { QK_NORM_NONE, QK_NORM_HEAD, QK_NORM_ALL }; /* over head_dim, or over all heads together */
 enum rope_kind { ROPE_DEFAULT, ROPE_LINEAR, ROPE_YARN };
-enum { SPEC_LAYERS_MAX = 512, SPEC_EXPERTS_MAX = 65536, SPEC_TOPK_MAX = 64 };
+enum { SPEC_LAYERS_MAX = 512, SPEC_EXPERTS_MAX = 65535, SPEC_TOPK_MAX = 64 };
 
 struct rope_spec {
     enum rope_kind kind;

@@ -236,7 +236,7 @@ static const struct {
     {"qwen3_moe", "{\"rope_theta\": 5000}", "rope_theta (5000)"},
     {"qwen3_moe", "{\"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 2}}", "rope_scaling and rope_parameters differ"},
     {"qwen3_moe", "{\"hidden_size\": 2147483647, \"vocab_size\": 2147483647, \"num_hidden_layers\": 512}", "parameters"},
-    {"qwen3_moe", "{\"num_local_experts\": 65536, \"num_hidden_layers\": 512}", "2^22 tensors"},
+    {"qwen3_moe", "{\"num_local_experts\": 65535, \"num_hidden_layers\": 512}", "2^22 tensors"},
 };
 
 static void bad_edits(void) {
