@@ -119,8 +119,8 @@ static err_t check_cover(const struct st_file *f, struct tensor_info *list, int6
 }
 
 static err_t make_room(struct st_reader *r, int64_t more) {
-    if (r->count + more <= r->room) return OK;
-    int64_t room = i64_max(r->count + more, r->room + r->room / 2);
+    if (r->list && r->count + more <= r->room) return OK;
+    int64_t room = i64_max(i64_max(r->count + more, r->room + r->room / 2), 1); /* a header without tensors has a list too */
     struct tensor_info *list = realloc(r->list, (size_t)room * sizeof *list);
     if (!list) return FAIL(ERR_NOMEM, "no memory for the names of %" PRId64 " tensors; free some memory", room);
     r->list = list;
