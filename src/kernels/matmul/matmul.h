@@ -7,7 +7,8 @@
  * A row of NT and NN never depends on the rows beside it or on their number: same bits whatever the
  * split into groups, calls or threads. An element of TN is one sum over the group's rows in a fixed
  * order. Groups may be empty (TN then leaves or zeroes C_g). dtypes F32 or BF16; C may be F32 with
- * BF16 operands; accumulate only into F32. No operand overlaps C. Local. */
+ * BF16 operands; accumulate only into F32: the finished sum is added to C once. Where bs or cs is given, b or c
+ * is not read, with one group too. No operand overlaps C. Local. See docs/decisions/matmul.md. */
 #ifndef MOP_KERNELS_MATMUL_H
 #define MOP_KERNELS_MATMUL_H
 
