@@ -38,13 +38,57 @@ static err_t describe(const struct model_src *src, const struct job *job, struct
     return OK;
 }
 
+/* A folder of a tied model may hold the head beside the embedding, equal to it. It is given back as it was found; a model that has
+ * been trained is written without it, as transformers writes it. */
+static err_t add_found_head(const struct model_src *src, struct params *p, enum dtype **dtype) {
+    const struct tensor_info *head = src->reader && src->spec.tied ? st_find(src->reader, "lm_head.weight") : NULL;
+    *p = src->params;
+    *dtype = src->file_dtype;
+    if (!head) return OK;
+    const size_t n = (size_t)src->params.count;
+    struct param *list = malloc(sizeof *list * (n + 1));
+    enum dtype *types = malloc(sizeof *types * (n + 1));
+    int64_t *by_name = malloc(sizeof *by_name * (n + 1));
+    if (!list || !types || !by_name) {
+        free(list);
+        free(types);
+        free(by_name);
+        return FAIL(ERR_NOMEM, "out of memory for a table of %zu tensors", n + 1);
+    }
+    memcpy(list, src->params.list, sizeof *list * n);
+    memcpy(types, src->file_dtype, sizeof *types * n);
+    list[n] = (struct param){.name = "lm_head.weight", .kind = PARAM_HEAD, .unit = UNIT_HEAD, .layer = -1, .expert = -1, .ndim = 2};
+    list[n].shape[0] = src->spec.vocab;
+    list[n].shape[1] = src->spec.hidden;
+    list[n].count = src->spec.vocab * src->spec.hidden;
+    types[n] = head->dtype;
+    by_name[0] = (int64_t)n; /* every other name begins with "model." */
+    memcpy(by_name + 1, src->params.by_name, sizeof *by_name * n);
+    p->list = list;
+    p->by_name = by_name;
+    p->count = (int64_t)n + 1;
+    *dtype = types;
+    return OK;
+}
+
 err_t state_save_found(const struct model_src *src, const struct job *job) {
     struct tokenizer_paths paths;
     struct ckpt_run run;
+    struct params p;
+    enum dtype *dtype;
     TRY(describe(src, job, &paths, &run));
+    TRY(add_found_head(src, &p, &dtype));
+    run.params = &p;
+    run.file_dtype = dtype;
     run.read = read_found;
     run.ctx = (void *)(uintptr_t)src;
-    return ckpt_save_model(job->out, &run);
+    err_t err = ckpt_save_model(job->out, &run);
+    if (p.list != src->params.list) {
+        free(p.list);
+        free(p.by_name);
+        free(dtype);
+    }
+    return err;
 }
 
 enum { STATE_TENSORS = 5 };
