@@ -40,7 +40,8 @@ struct comm_call {
 
 struct comm;
 
-/* An operation under way: caller-owned, untouched by the caller between begin and end. */
+/* An operation under way: caller-owned, untouched by the caller between begin and end; like the buffers it stays where it is
+ * until end, or after a failure abort, has returned, for peers read it. */
 struct comm_request {
     struct comm *comm; /* that ends it; NULL: nothing under way */
     struct comm_call call;

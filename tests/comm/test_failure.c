@@ -86,8 +86,8 @@ static err_t fails_anywhere(void *arg, int rank, struct comm *world) {
     for (int i = 0; i < N; i++) x[i] = 1;
     for (int i = 0; i < N * world->size; i++) z[i] = 2;
     err_t err = OK;
+    struct comm_request a, b; /* peers read them until abort has returned */
     for (int i = 0; i < 10 && err == OK; i++) {
-        struct comm_request a, b;
         TRY_OR(COMM_BEGIN(world, comm_call_all_gather(x, y, N * (int64_t)sizeof *x), &a), done);
         TRY_OR(COMM_BEGIN(world, comm_call_all_reduce(z, N, DT_F32), &b), done);
         if (rank == culprit && i == at) TRY_OR(FAIL(ERR_IO, "fell over at %d", i), done);
