@@ -1,5 +1,5 @@
-/* Packing B's columns where they are rows of memory, for sets that have nothing better; after
- * matmul_cpu_body.h, with the same macros. */
+/* Packing B's columns where they are rows of memory, for sets that have nothing better, and the engine of such a set, named
+ * by ENGINE; after matmul_cpu_body.h, with the same macros. */
 
 typedef float NAME(vec4) __attribute__((vector_size(16)));
 
@@ -49,3 +49,21 @@ static void NAME(pack_b)(void *dst, const struct matmul_source *s, int64_t lanes
             for (int l = 0; l < WIDTH; l++) to[l] = l < lanes ? NAME(element)(s, l, k) : 0;
     }
 }
+
+enum { NR = 2 * VW, MC = 384, NC = 256 };
+_Static_assert(MATMUL_FITS(MC, NC, KC, MR, NR, 4), "the block fits its buffers");
+
+const struct matmul_engine ENGINE = {
+    .mr = MR,
+    .nr = NR,
+    .step = 1,
+    .elem_bytes = 4,
+    .mc = MC,
+    .nc = NC,
+    .kc = KC,
+    .task_mac = 8 << 20,
+    .pack_a = NAME(pack_a),
+    .pack_b = NAME(pack_b),
+    .kernel = {NAME(kernel_along), NAME(kernel_across)},
+    .store = NAME(store),
+};
