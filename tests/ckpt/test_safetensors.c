@@ -68,6 +68,8 @@ static const struct {
     {"{" T("a", "F32", "[1,null]", 0, 4) "}", 4, "tensor a: dimension 1"},
     {"{" T("a", "F32", "[true]", 0, 4) "}", 4, "tensor a: dimension 0"},
     {"{" T("a", "F32", "[18446744073709551616]", 0, 4) "}", 4, "not JSON"},
+    {"{" T("a", "F32", "[1]", 0, 4) "," T("big", "F32", "[18446744073709551616]", 4, 8) "}", 8, "tensor big: "},
+    {"{" T("a", "F32", "[1]", 0, 4) "," T("far", "F32", "[1]", 4, 9223372036854775808) "}", 8, "tensor far: "},
     {"{" T("a", "F32", "[" BIG "]", 0, 4) "}", 4, "tensor a: its shape takes more than 2^63 bytes"},
     {"{" T("a", "U8", "[" BIG "]", 0, 4) "}", 4, "tensor a: its data_offsets span 4 bytes"},
     {"{" T("a", "F32", "[4294967296,4294967296]", 0, 4) "}", 4, "tensor a: the product of its shape is beyond 2^63"},
