@@ -31,20 +31,6 @@ err_t ledger_predict(struct ledger *g, const char *room, const char *what, enum 
     return OK;
 }
 
-int64_t ledger_predicted(const struct ledger *g, enum tier tier) {
-    int64_t sum = 0;
-    for (int i = 0; i < g->lines; i++)
-        if (g->line[i].tier == tier) sum += g->line[i].predicted_bytes;
-    return sum;
-}
-
-int64_t ledger_held(const struct ledger *g, enum tier tier) {
-    int64_t sum = 0;
-    for (int i = 0; i < g->lines; i++)
-        if (g->line[i].tier == tier) sum += g->line[i].held_bytes;
-    return sum;
-}
-
 static int larger_first(const void *a, const void *b) {
     int64_t x = ((const struct ledger_line *)a)->predicted_bytes, y = ((const struct ledger_line *)b)->predicted_bytes;
     return (x < y) - (x > y);

@@ -28,8 +28,6 @@ struct ledger {
 };
 
 MUST err_t ledger_predict(struct ledger *g, const char *room, const char *what, enum tier tier, enum life life, int64_t bytes);
-int64_t ledger_predicted(const struct ledger *g, enum tier tier); /* sum over lines */
-int64_t ledger_held(const struct ledger *g, enum tier tier);
 void ledger_print(const struct ledger *g, int log_lvl); /* a table, largest first */
 
 struct arena {
