@@ -42,33 +42,32 @@ void logfile_close(struct logfile *f) {
     f->fd = -1;
 }
 
-/* The balance of the worst layer: rows of its busiest expert over the mean (1.0 = perfect); and experts without rows. */
-static void balance(const struct run *r, double *worst, int64_t *dead) {
+void experts_load(const struct run *r, struct expert_load *out) {
     const int64_t e = r->shape.spec->experts;
-    *worst = 1;
-    *dead = 0;
+    *out = (struct expert_load){.layers = r->experts.layers, .max_over_mean = 1};
     for (int l = 0; l < r->experts.layers; l++) {
         const int64_t *c = r->experts.count_step + l * e;
         int64_t sum = 0, most = 0;
+        double entropy = 0;
         for (int64_t x = 0; x < e; x++) {
             sum += c[x];
             most = i64_max(most, c[x]);
-            *dead += c[x] == 0;
+            out->dead += c[x] == 0;
         }
-        if (sum) *worst = fmax(*worst, (double)most * (double)e / (double)sum);
+        for (int64_t x = 0; x < e; x++)
+            if (c[x]) entropy -= (double)c[x] / (double)sum * log((double)c[x] / (double)sum);
+        out->balance += (sum ? exp(entropy) / (double)e : 1) / out->layers;
+        if (sum) out->max_over_mean = fmax(out->max_over_mean, (double)most * (double)e / (double)sum);
     }
 }
 
-err_t logfile_step(struct logfile *f, const struct run *r, const struct step_line *s) {
-    char line[1024], valid[64] = "", experts[128] = "";
+err_t logfile_step(struct logfile *f, const struct step_line *s) {
+    char line[1024], valid[64] = "", experts[192] = "";
     if (s->validated) (void)snprintf(valid, sizeof valid, ", \"valid_loss\": %.9g", s->valid_loss);
-    if (r->experts.layers) {
-        double worst;
-        int64_t dead;
-        balance(r, &worst, &dead);
-        (void)snprintf(experts, sizeof experts, ", \"aux_loss\": %.9g, \"expert_max_over_mean\": %.4f, \"dead_experts\": %lld", s->out.aux, worst,
-                       (long long)dead);
-    }
+    if (s->load.layers)
+        (void)snprintf(experts, sizeof experts,
+                       ", \"aux_loss\": %.9g, \"expert_balance\": %.4f, \"expert_max_over_mean\": %.4f, \"dead_experts\": %lld", s->out.aux,
+                       s->load.balance, s->load.max_over_mean, (long long)s->load.dead);
     const int n = snprintf(line, sizeof line,
                            "{\"step\": %lld, \"loss\": %.9g, \"total_loss\": %.9g, \"lr\": %.9g, \"grad_norm\": %.9g, \"tokens\": %lld, "
                            "\"tokens_per_s\": %.1f, \"seconds\": %.3f%s%s}\n",

@@ -3,6 +3,7 @@
 #include "base/os.h"
 #include "data/tokenizer.h"
 #include "train/logfile.h"
+#include "train/tensorboard.h"
 #include "train/train.h"
 
 #include <stdio.h>
@@ -16,6 +17,7 @@ struct loop {
     struct loader *train, *valid;
     struct run run;
     struct logfile log;
+    struct tensorboard tensorboard;
     struct train_state state;
     struct schedule schedule;
     double aux_coef;
@@ -125,7 +127,7 @@ static void show(struct loop *p, const struct step_line *s, bool last) {
     const int64_t left = (int64_t)((double)(now - p->begun_ns) / 1e9 / (double)done * (double)(steps - s->step));
     log_progress("step %lld/%lld  loss %.4f  lr %.2e  |g| %.3f  %.0f tokens/s  ETA %lld:%02lld:%02lld  %.2f GiB", (long long)s->step,
                  (long long)steps, s->out.loss, s->lr, s->out.grad_norm, s->tokens_per_s, (long long)(left / 3600), (long long)(left / 60 % 60),
-                 (long long)(left % 60), (double)os_rss_bytes() / 1073741824.0);
+                 (long long)(left % 60), (double)s->rss_bytes / 1073741824.0);
 }
 
 static err_t save_ckpt(struct loop *p) {
@@ -161,10 +163,13 @@ static err_t one_step(struct loop *p, bool *stopped) {
     TRY(train_step(&p->run, &in, &s.out));
     s.seconds = (double)(os_now_ns() - start) / 1e9;
     s.tokens_per_s = (double)s.out.tokens / s.seconds;
+    s.rss_bytes = os_rss_bytes();
+    experts_load(&p->run, &s.load);
     p->state.step++;
     const bool last = s.step == t->steps;
     if (p->valid && (last || (t->valid_every && s.step % t->valid_every == 0))) TRY(validate(p, &s));
-    TRY(logfile_step(&p->log, &p->run, &s));
+    TRY(logfile_step(&p->log, &s));
+    TRY(tensorboard_step(&p->tensorboard, &s));
     show(p, &s, last);
     *stopped = !last && p->job->stop && atomic_load(p->job->stop);
     if (*stopped || last || (p->job->ckpt->every && s.step % p->job->ckpt->every == 0)) TRY(save_ckpt(p));
@@ -230,13 +235,15 @@ static err_t train_inner(struct loop *p) {
         log_line(LOG_RUN, "resumed from step %lld", (long long)step);
     }
     TRY(logfile_open(&p->log, j->out, p->state.step));
+    TRY(tensorboard_open(&p->tensorboard, j->out, p->state.step));
     return run_loop(p);
 }
 
 err_t train_run(const struct job *job) {
-    struct loop p = {.job = job, .log.fd = -1};
+    struct loop p = {.job = job, .log.fd = -1, .tensorboard.fd = -1};
     err_t err = train_inner(&p);
     logfile_close(&p.log);
+    tensorboard_close(&p.tensorboard);
     run_close(&p.run);
     loader_close(p.train);
     loader_close(p.valid);
