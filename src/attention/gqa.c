@@ -142,7 +142,7 @@ err_t attention_forward(struct attention *a, int layer, int slot, const struct a
     turn(a, in, w.k, w.k_stride, s->kv_heads, false);
     if (a->cache) TRY(read_cache(a, layer, &w));
     const struct attention_args args = attend(a, v, &w, in);
-    a->ex->kernels.attention_forward(a->ex->pool, &args);
+    RUN_ARGS(a->ex, attention_forward, attention_args, &args);
     if (again) return OK;
     linear_forward(a->ex, &w_o, v->o, y);
     if (s->attention_bias) TRY(project_bias(a, PARAM_O_BIAS, layer, y, s->hidden, s->hidden));
@@ -182,9 +182,8 @@ err_t attention_backward(struct attention *a, int layer, int slot, const struct 
     if (s->attention_bias) TRY(bias_gradient(a, PARAM_O_BIAS, layer, dy, s->hidden, s->hidden));
     linear_backward(a->ex, &w_o, v->o, dy, a->dout);
     const struct views w = view(a, v->qkv, v->rot), d = view(a, a->dqkv, a->drot);
-    a->ex->kernels.attention_backward(
-        a->ex->pool,
-        &(struct attention_backward_args){.fwd = attend(a, v, &w, in), .dout = a->dout, .delta = a->delta, .dq = d.q, .dk = d.k, .dv = d.v});
+    RUN(a->ex, attention_backward, attention_backward_args, .fwd = attend(a, v, &w, in), .dout = a->dout, .delta = a->delta, .dq = d.q, .dk = d.k,
+        .dv = d.v);
     turn(a, in, d.q, d.q_stride, s->heads, true);
     turn(a, in, d.k, d.k_stride, s->kv_heads, true);
     char *raw = v->qkv, *draw = a->dqkv;

@@ -45,7 +45,7 @@ static void choose(struct experts *m, int moe, const struct experts_saved *v, co
     if (!again) {
         a.prob_sum = m->prob_sum;
         a.count = m->count + (int64_t)moe * s->experts;
-        m->ex->kernels.route_forward(m->ex->pool, &a);
+        RUN_ARGS(m->ex, route_forward, route_args, &a);
         if (!m->given) return;
         memcpy(a.ids, m->given + moe * n, sizeof(uint16_t) * (size_t)n);
         memset(a.count, 0, sizeof(int64_t) * (size_t)s->experts);
@@ -55,7 +55,7 @@ static void choose(struct experts *m, int moe, const struct experts_saved *v, co
         a.count = NULL;
     }
     a.ids_given = true;
-    m->ex->kernels.route_forward(m->ex->pool, &a);
+    RUN_ARGS(m->ex, route_forward, route_args, &a);
 }
 
 /* One product per expert over its rows: y = x W_e^T (NT) or dx = dy W_e (NN). */
@@ -113,9 +113,8 @@ err_t experts_backward(struct experts *m, int layer, int moe, int slot, const in
     grouped_gradient(m, v, v->gate_up, 2 * i, v->in, hidden, m->g_in);
     grouped(m, v, MATMUL_NN, v->gate_up, 2 * i, m->w_in, hidden, v->out, hidden);
     RUN(m->ex, rows_combine, rows_combine_args, .act = act, .tokens = t, .width = hidden, .k = s->top_k, .pos = v->pos, .x = v->out, .y = dh);
-    m->ex->kernels.route_backward(
-        m->ex->pool,
-        &(struct route_backward_args){.fwd = routing(m, moe, v, start), .dweights = m->dweights, .aux = m->aux_grad, .dlogits = v->logits});
+    RUN(m->ex, route_backward, route_backward_args, .fwd = routing(m, moe, v, start), .dweights = m->dweights, .aux = m->aux_grad,
+        .dlogits = v->logits);
     linear_backward(m->ex, &router, h, v->logits, m->dh_router);
     RUN(m->ex, add, add_args, .act = act, .count = t * hidden, .a = dh, .b = m->dh_router, .y = dh);
     return OK;

@@ -1,5 +1,5 @@
 /* A linear layer out of the matmul kernel: y = x W^T with W (out, in), and its gradients. All operands dense, act in, act
- * out, weight gradient added into fp32. Local. */
+ * out, weight gradient added into fp32. The time is the caller's room's. Local. */
 #ifndef MOP_KERNELS_LINEAR_H
 #define MOP_KERNELS_LINEAR_H
 
@@ -12,8 +12,10 @@ struct linear {
     float *dw_acc; /* (out, in); backward only */
 };
 
-void linear_forward(const struct exec *ex, const struct linear *l, const void *x, void *y);
+#define linear_forward(ex, l, x, y) linear_forward_at(__FILE__, ex, l, x, y)
+void linear_forward_at(const char *site, const struct exec *ex, const struct linear *l, const void *x, void *y);
 /* dw_acc += dy^T x, then dx = dy W. */
-void linear_backward(const struct exec *ex, const struct linear *l, const void *x, const void *dy, void *dx);
+#define linear_backward(ex, l, x, dy, dx) linear_backward_at(__FILE__, ex, l, x, dy, dx)
+void linear_backward_at(const char *site, const struct exec *ex, const struct linear *l, const void *x, const void *dy, void *dx);
 
 #endif

@@ -61,7 +61,7 @@ static err_t fold_rows(struct vocab *v, const void *h, const int32_t *targets, i
                             .m = v->m,
                             .z = v->z,
                             .yt = v->yt};
-    v->ex->kernels.fold_forward(v->ex->pool, f);
+    RUN_ARGS(v->ex, fold_forward, fold_args, f);
     return OK;
 }
 
