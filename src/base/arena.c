@@ -31,19 +31,49 @@ err_t ledger_predict(struct ledger *g, const char *room, const char *what, enum 
     return OK;
 }
 
+/* What the room of a line has in its tier. */
+static int64_t room_bytes(const struct ledger *g, const struct ledger_line *of, bool held) {
+    int64_t sum = 0;
+    for (int i = 0; i < g->lines; i++) {
+        const struct ledger_line *l = &g->line[i];
+        if (l->tier == of->tier && strcmp(l->room, of->room) == 0) sum += held ? l->held_bytes : l->predicted_bytes;
+    }
+    return sum;
+}
+
+struct ledger_row {
+    struct ledger_line line;
+    int64_t room_predicted, room_held;
+};
+
+/* By room and tier, the largest first; in those by size. */
 static int larger_first(const void *a, const void *b) {
-    int64_t x = ((const struct ledger_line *)a)->predicted_bytes, y = ((const struct ledger_line *)b)->predicted_bytes;
-    return (x < y) - (x > y);
+    const struct ledger_row *x = a, *y = b;
+    if (x->room_predicted != y->room_predicted) return x->room_predicted < y->room_predicted ? 1 : -1;
+    const int room = strcmp(x->line.room, y->line.room);
+    if (room) return room;
+    if (x->line.tier != y->line.tier) return x->line.tier < y->line.tier ? -1 : 1;
+    const int64_t p = x->line.predicted_bytes, q = y->line.predicted_bytes;
+    return (p < q) - (p > q);
+}
+
+static void print_bytes(int log_lvl, int64_t held, int64_t predicted, const char *tier, const char *life, const char *indent, const char *name) {
+    log_line(log_lvl, "  %10.2f  %10.2f  %-6s  %-7s  %s%s%s", (double)predicted / 1048576.0, (double)held / 1048576.0, tier, life, indent, name,
+             held && held != predicted ? "  (NOT as predicted)" : "");
 }
 
 void ledger_print(const struct ledger *g, int log_lvl) {
-    struct ledger copy = *g;
-    qsort(copy.line, (size_t)copy.lines, sizeof copy.line[0], larger_first);
-    log_line(log_lvl, "memory held, MiB (predicted), by room, tier and life:");
-    for (int i = 0; i < copy.lines; i++) {
-        const struct ledger_line *l = &copy.line[i];
-        log_line(log_lvl, "  %10.2f (%10.2f)  %-10s %-28s %s %s", (double)l->held_bytes / 1048576.0, (double)l->predicted_bytes / 1048576.0, l->room,
-                 l->what, tier_names[l->tier], life_names[l->life]);
+    if (log_level() < log_lvl) return;
+    struct ledger_row row[LEDGER_LINES];
+    for (int i = 0; i < g->lines; i++) row[i] = (struct ledger_row){g->line[i], room_bytes(g, &g->line[i], false), room_bytes(g, &g->line[i], true)};
+    qsort(row, (size_t)g->lines, sizeof row[0], larger_first);
+    log_line(log_lvl, "memory in MiB (the rooms' scratch lies in the same bytes, one room after another):");
+    log_line(log_lvl, "   predicted        held  tier    life     room and what");
+    for (int i = 0; i < g->lines; i++) {
+        const struct ledger_line *l = &row[i].line;
+        if (i == 0 || strcmp(l->room, row[i - 1].line.room) != 0 || l->tier != row[i - 1].line.tier)
+            print_bytes(log_lvl, row[i].room_held, row[i].room_predicted, tier_names[l->tier], "all", "", l->room);
+        print_bytes(log_lvl, l->held_bytes, l->predicted_bytes, tier_names[l->tier], life_names[l->life], "  ", l->what);
     }
 }
 

@@ -28,7 +28,7 @@ struct ledger {
 };
 
 MUST err_t ledger_predict(struct ledger *g, const char *room, const char *what, enum tier tier, enum life life, int64_t bytes);
-void ledger_print(const struct ledger *g, int log_lvl); /* a table, largest first */
+void ledger_print(const struct ledger *g, int log_lvl); /* a table by room and tier, largest first */
 
 struct arena {
     unsigned char *base; /* NULL: count only */

@@ -6,28 +6,34 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-/* SIGTERM and Ctrl-C: the first asks the loop to finish its step and save, the second ends the program at once with 1. A
- * thread waits for them, so that no handler interrupts anything. */
+/* SIGTERM and Ctrl-C: the first asks the loop to finish its step and save, the second ends the program at once with 1. SIGUSR1
+ * asks for the time table. A thread waits for them, so that no handler interrupts anything. */
 struct watch {
-    atomic_int stop;
+    atomic_int stop, report;
     sigset_t set;
 };
 
 static void *watch_main(void *arg) {
     struct watch *w = arg;
     int sig;
-    if (sigwait(&w->set, &sig) != 0) return NULL;
-    atomic_store(&w->stop, 1);
-    log_line(LOG_RUN, "stopping after this step, with a checkpoint; once more to stop at once without one");
-    if (sigwait(&w->set, &sig) == 0) _exit(1);
+    while (sigwait(&w->set, &sig) == 0) {
+        if (sig == SIGUSR1) {
+            atomic_store(&w->report, 1);
+            continue;
+        }
+        if (atomic_exchange(&w->stop, 1)) _exit(1);
+        log_line(LOG_RUN, "stopping after this step, with a checkpoint; once more to stop at once without one");
+    }
     return NULL;
 }
 
 static err_t watch_begin(struct watch *w, pthread_t *thread) {
     atomic_init(&w->stop, 0);
+    atomic_init(&w->report, 0);
     (void)sigemptyset(&w->set);
     (void)sigaddset(&w->set, SIGTERM);
     (void)sigaddset(&w->set, SIGINT);
+    (void)sigaddset(&w->set, SIGUSR1);
     if (pthread_sigmask(SIG_BLOCK, &w->set, NULL) != 0 || pthread_create(thread, NULL, watch_main, w) != 0)
         return FAIL(ERR_NOMEM, "cannot start the thread that waits for signals; free some memory or processes");
     return OK;
@@ -51,7 +57,8 @@ err_t cmd_train(int argc, char **argv) {
                                 .out = o.cli.out,
                                 .tokenizer = o.cli.tokenizer,
                                 .threads = o.cli.threads,
-                                .stop = &watch.stop};
+                                .stop = &watch.stop,
+                                .report = &watch.report};
         err = train_run(&job);
         (void)pthread_cancel(thread);
         (void)pthread_join(thread, NULL);

@@ -4,6 +4,7 @@
 #include "data/tokenizer.h"
 #include "train/logfile.h"
 #include "train/tensorboard.h"
+#include "train/timetable.h"
 #include "train/train.h"
 
 #include <stdio.h>
@@ -18,6 +19,7 @@ struct loop {
     struct run run;
     struct logfile log;
     struct tensorboard tensorboard;
+    struct timetable times;
     struct train_state state;
     struct schedule schedule;
     double aux_coef;
@@ -132,15 +134,19 @@ static void show(struct loop *p, const struct step_line *s, bool last) {
 
 static err_t save_ckpt(struct loop *p) {
     if (p->saved_step == p->state.step) return OK;
+    const int64_t start = os_now_ns();
     TRY(state_save(&p->run, p->job, &p->state, false));
+    timetable_aside(&p->times, ASIDE_SAVING, start);
     p->saved_step = p->state.step;
     log_line(LOG_STEP, "saved a checkpoint of step %lld in %s/ckpt", (long long)p->state.step, p->job->out);
     return OK;
 }
 
 static err_t validate(struct loop *p, struct step_line *s) {
+    const int64_t start = os_now_ns();
     int64_t targets;
     TRY(eval_split(&p->run, p->valid, p->job->train->valid_sequences, &s->valid_loss, &targets));
+    timetable_aside(&p->times, ASIDE_VALIDATION, start);
     s->validated = true;
     log_line(LOG_STEP, "step %lld: validation loss %.4f over %lld targets", (long long)s->step, s->valid_loss, (long long)targets);
     return OK;
@@ -160,7 +166,9 @@ static err_t one_step(struct loop *p, bool *stopped) {
                                .balance_rate = p->job->experts->balance_rate,
                                .t = step + 1,
                                .check_moved = step == 0 && s.lr > 0};
+    timetable_begin_step(&p->times, &p->run.ex);
     TRY(train_step(&p->run, &in, &s.out));
+    timetable_end_step(&p->times, &p->run.ex, s.out.tokens);
     s.seconds = (double)(os_now_ns() - start) / 1e9;
     s.tokens_per_s = (double)s.out.tokens / s.seconds;
     s.rss_bytes = os_rss_bytes();
@@ -171,6 +179,7 @@ static err_t one_step(struct loop *p, bool *stopped) {
     TRY(logfile_step(&p->log, &s));
     TRY(tensorboard_step(&p->tensorboard, &s));
     show(p, &s, last);
+    if (p->job->report && atomic_exchange(p->job->report, 0)) timetable_print(&p->times, &p->run);
     *stopped = !last && p->job->stop && atomic_load(p->job->stop);
     if (*stopped || last || (p->job->ckpt->every && s.step % p->job->ckpt->every == 0)) TRY(save_ckpt(p));
     return OK;
@@ -187,13 +196,18 @@ static err_t run_loop(struct loop *p) {
                  "the balancing bias acts in this run and its checkpoints only: the Hugging Face folder has no place for it in this family");
     p->begun_ns = os_now_ns();
     p->begun_step = p->state.step;
+    timetable_init(&p->times);
     bool stopped = false;
     while (p->state.step < t->steps && !stopped) TRY(one_step(p, &stopped));
     if (stopped) {
+        timetable_print(&p->times, &p->run);
         log_line(LOG_RUN, "stopped after step %lld, saved; go on with train.resume=auto", (long long)p->state.step);
         return OK;
     }
+    const int64_t start = os_now_ns();
     TRY(state_save(&p->run, j, &p->state, true));
+    timetable_aside(&p->times, ASIDE_SAVING, start);
+    timetable_print(&p->times, &p->run);
     if (p->valid) {
         double nats;
         TRY(loader_unigram_entropy(p->valid, &nats));

@@ -45,6 +45,7 @@ struct job {
     const char *out, *tokenizer;
     int64_t threads;
     const atomic_int *stop; /* set from outside: finish the step, save, return ERR_STOPPED; may be NULL */
+    atomic_int *report;     /* set from outside: print the time table behind the step, and set to 0; may be NULL */
 };
 
 /* ---- the model as found ---- */
