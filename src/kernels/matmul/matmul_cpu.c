@@ -14,7 +14,7 @@ static void matmul_portable(struct pool *pool, const struct matmul_args *a) { ma
 static void matmul_avx2(struct pool *pool, const struct matmul_args *a) { matmul_drive(pool, a, &matmul_f32_avx2, NULL); }
 static void matmul_avx512(struct pool *pool, const struct matmul_args *a) { matmul_drive(pool, a, &matmul_f32_avx512, NULL); }
 static void matmul_bf16(struct pool *pool, const struct matmul_args *a) { matmul_drive(pool, a, &matmul_f32_avx512, &matmul_bf16_avx512); }
-static void matmul_amx(struct pool *pool, const struct matmul_args *a) { matmul_drive(pool, a, &matmul_f32_avx512, &matmul_bf16_amx); }
+static void matmul_amx(struct pool *pool, const struct matmul_args *a) { matmul_drive(pool, a, &matmul_f32_amx, &matmul_bf16_amx); }
 
 void matmul_install(struct kernels *k, int level) {
     static void (*const of_level[CPU_LEVELS])(struct pool *, const struct matmul_args *) = {

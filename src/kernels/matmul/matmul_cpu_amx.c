@@ -1,22 +1,9 @@
 /* BF16 operands by AMX: tiles of 16 x 16 sums, 32 steps of k an instruction. Subnormal operands and sums count
  * as zero there. That the process may use tiles at all is asked for where the set is chosen (kernels_cpu.c). */
-#include "kernels/matmul/matmul_cpu_avx512.h"
+#include "kernels/matmul/matmul_cpu_amx.h"
 
-enum { MR = 32, NR = 32, STEP = 32, MC = 384, NC = 256, KC = 512, TILE_BYTES = 1024 };
+enum { MR = 32, NR = 32, STEP = 32, MC = 384, NC = 256, KC = 512 };
 _Static_assert(MATMUL_FITS(MC, NC, KC, MR, NR, 2), "the block fits its buffers");
-
-/* Palette 1: every one of the eight tiles is 16 rows of 64 bytes. A constant, because the compiler takes
- * ldtilecfg to read only a word of it and would drop stores to the rest. */
-static const struct {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-} config = {.palette = 1, .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64}, .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
-_Static_assert(sizeof config == 64, "the layout of ldtilecfg");
-
-static void begin(void) { _tile_loadconfig(&config); }
-
-static void end(void) { _tile_release(); }
 
 /* One tile of A, 16 lanes x 16 pairs, from steps that lie in rows: pairs first, then their transpose. */
 static inline void a_tile_across(uint32_t *dst, const struct matmul_source *s, int64_t lane, int64_t lanes, int64_t step, int64_t steps) {
@@ -39,6 +26,7 @@ static inline void a_tile_along(uint32_t *dst, const struct matmul_source *s, in
     __mmask32 have = steps >= 32 ? 0xffffffffu : (__mmask32)((1u << steps) - 1);
     const bf16 *from = (const bf16 *)s->at + lane * s->ld + step;
     for (int l = 0; l < 16; l++) {
+        __builtin_prefetch(from + (l + 16) * s->ld); /* the next tile of these steps */
         __m512i v = l < lanes ? _mm512_maskz_loadu_epi16(have, from + l * s->ld) : _mm512_setzero_si512();
         _mm512_store_si512(dst + 16 * l, v);
     }
@@ -46,7 +34,7 @@ static inline void a_tile_along(uint32_t *dst, const struct matmul_source *s, in
 
 /* Lanes 16 t to 16 t + 15 and a STEP of k: a tile [lane][pair]. A panel has two, one after the other. */
 static inline void a_tile(uint32_t *dst, const struct matmul_source *s, int64_t t, int64_t lanes, int64_t k, int64_t steps) {
-    uint32_t *to = dst + t / 2 * (MR * KC / 2) + (k / STEP * 2 + t % 2) * (TILE_BYTES / 4);
+    uint32_t *to = dst + t / 2 * (MR * KC / 2) + (k / STEP * 2 + t % 2) * (AMX_TILE_BYTES / 4);
     int64_t here = i64_min(lanes - 16 * t, 16);
     if (s->layout == MATMUL_ALONG) a_tile_along(to, s, 16 * t, here, k, steps - k);
     else a_tile_across(to, s, 16 * t, here, k, i64_min(steps - k, STEP));
@@ -65,7 +53,7 @@ static void pack_a(void *dst, const struct matmul_source *s, int64_t lanes, int6
 }
 
 static void pack_b(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) {
-    matmul_pack_pairs(dst, NR, NR * i64_round_up(steps, STEP) / 2, s, lanes, steps, STEP);
+    matmul_pack_pairs(dst, NR, NR * KC / 2, s, lanes, steps, STEP);
 }
 
 /* A streams past the panel of B, which is to stay in L1 (32 of its 48 KiB): hence the hinted loads of A, without
@@ -84,14 +72,14 @@ static void kernel(int64_t steps, int rows, const void *pa, const void *pb, floa
         _tile_loadd(2, t + 16 * ld, t_row);
         _tile_loadd(3, t + 16 * ld + 16, t_row);
     }
-    for (int64_t k = 0; k < steps; k += STEP, a += 2 * TILE_BYTES, b += 2 * TILE_BYTES) {
+    for (int64_t k = 0; k < steps; k += STEP, a += 2 * AMX_TILE_BYTES, b += 2 * AMX_TILE_BYTES) {
         _tile_stream_loadd(4, a, 64);
         _tile_loadd(6, b, b_row);
         _tile_loadd(7, b + 64, b_row);
         _tile_dpbf16ps(0, 4, 6);
         _tile_dpbf16ps(1, 4, 7);
         if (rows > 16) {
-            _tile_stream_loadd(5, a + TILE_BYTES, 64);
+            _tile_stream_loadd(5, a + AMX_TILE_BYTES, 64);
             _tile_dpbf16ps(2, 5, 6);
             _tile_dpbf16ps(3, 5, 7);
         }
@@ -111,8 +99,8 @@ const struct matmul_engine matmul_bf16_amx = {
     .nc = NC,
     .kc = KC,
     .task_mac = 16 << 20,
-    .begin = begin,
-    .end = end,
+    .begin = amx_begin,
+    .end = amx_end,
     .pack_a = pack_a,
     .pack_b = pack_b,
     .kernel = {kernel, kernel},

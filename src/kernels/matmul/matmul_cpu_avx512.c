@@ -36,10 +36,10 @@ static inline void block_along(float *dst, const struct matmul_source *s, int64_
 
 static void pack_b(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) {
     if (s->layout == MATMUL_ACROSS) {
-        avx512_pack_across(dst, NR, 0, s, lanes, steps);
+        avx512_pack_across(dst, NR, NR * KC, s, lanes, steps);
         return;
     }
-    for (int at = 0; at < NR; at += 16)
+    for (int at = 0; at < NR; at += 16) /* a single panel: matmul_drive.c */
         for (int64_t k = 0; k < steps; k += 16) block_along((float *)dst + k * NR + at, s, at, lanes - at, k, steps - k);
 }
 

@@ -63,7 +63,7 @@ static void pack_a(void *dst, const struct matmul_source *s, int64_t lanes, int6
     matmul_pack_pairs(dst, MR, MR * KC / 2, s, lanes, steps, STEP);
 }
 static void pack_b(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) {
-    matmul_pack_pairs(dst, NR, NR * i64_round_up(steps, STEP) / 2, s, lanes, steps, STEP);
+    matmul_pack_pairs(dst, NR, NR * KC / 2, s, lanes, steps, STEP);
 }
 
 /* `rows` is a constant where this is called, so that the sums live in registers. */

@@ -40,7 +40,7 @@ static inline void NAME(transpose)(float *dst, int width, const struct matmul_so
 static void NAME(pack_b)(void *dst, const struct matmul_source *s, int64_t lanes, int64_t steps) {
     enum { WIDTH = 2 * VW };
     if (s->layout == MATMUL_ACROSS) {
-        NAME(pack_across)(dst, WIDTH, 0, s, lanes, steps);
+        NAME(pack_across)(dst, WIDTH, WIDTH * KC, s, lanes, steps);
     } else if (lanes == WIDTH) {
         NAME(transpose)(dst, WIDTH, s, steps);
     } else {

@@ -92,21 +92,28 @@ static struct matmul_source from(const struct matmul_source *s, int64_t lane, in
     return out;
 }
 
-/* Steps [k, k + steps) of a task. A is packed; each panel of B is packed when its turn comes, and is used up
- * while it lies in the nearest cache. Sums rest in t between blocks of k, a tile after the other; a whole F32
- * tile that is finished at once goes straight to C. */
-static void multiply(const struct cut *c, const struct task *task, int64_t k, int64_t steps, const char *pa, float *t) {
+/* Steps [k, k + steps) of a task. A is packed, and B: all of it at once where its columns lie in rows of memory, which are then read
+ * from end to end; else a panel when its turn comes, to be used up while it lies in the nearest cache. Sums rest in t between blocks
+ * of k, a tile after the other; a whole F32 tile that is finished at once goes straight to C. */
+static void multiply(const struct cut *c, const struct task *task, int64_t k, int64_t steps, const char *pa, char *pb, float *t) {
     const struct matmul_engine *e = c->e;
-    bool first = k == 0, last = k + steps == task->k, straight = first && last && c->a->c_dtype == DT_F32 && !c->a->accumulate;
-    int64_t c_bytes = dtype_bytes(c->a->c_dtype), whole = i64_round_up(steps, e->step);
-    _Alignas(64) char pb[MATMUL_B_BYTES];
-    for (int64_t j = 0; j < task->cols; j += e->nr) {
-        int64_t cols = i64_min(e->nr, task->cols - j);
-        struct matmul_source b = from(&task->b, j, k);
-        e->pack_b(pb, &b, cols, steps);
+    const bool first = k == 0, last = k + steps == task->k, straight = first && last && c->a->c_dtype == DT_F32 && !c->a->accumulate;
+    const bool at_once = task->b.layout == MATMUL_ACROSS;
+    const int64_t c_bytes = dtype_bytes(c->a->c_dtype), whole = i64_round_up(steps, e->step);
+    const int64_t a_panel = (int64_t)e->mr * e->kc * e->elem_bytes, b_panel = at_once ? (int64_t)e->nr * e->kc * e->elem_bytes : 0;
+    if (at_once) {
+        const struct matmul_source b = from(&task->b, 0, k);
+        e->pack_b(pb, &b, task->cols, steps);
+    }
+    for (int64_t j = 0; j < task->cols; j += e->nr, pb += b_panel) {
+        const int64_t cols = i64_min(e->nr, task->cols - j);
+        if (!at_once) {
+            const struct matmul_source b = from(&task->b, j, k);
+            e->pack_b(pb, &b, cols, steps);
+        }
         const char *panel = pa;
-        for (int64_t i = 0; i < task->rows; i += e->mr, panel += (int64_t)e->mr * e->kc * e->elem_bytes) {
-            int64_t rows = i64_min(e->mr, task->rows - i);
+        for (int64_t i = 0; i < task->rows; i += e->mr, panel += a_panel) {
+            const int64_t rows = i64_min(e->mr, task->rows - i);
             char *to = (char *)task->c + (i * c->a->ldc + j) * c_bytes;
             if (straight && rows == e->mr && cols == e->nr) {
                 e->kernel[task->a.layout](whole, e->mr, panel, pb, (float *)(void *)to, c->a->ldc, true);
@@ -126,6 +133,7 @@ static void run_task(void *arg, int64_t index, int worker) {
     struct task task = find_task(c, index);
     if (task.k == 0 && c->a->accumulate) return;
     _Alignas(64) char pa[MATMUL_A_BYTES];
+    _Alignas(64) char pb[MATMUL_B_BYTES];
     _Alignas(64) float t[MATMUL_T_BYTES / sizeof(float)];
     int64_t k = 0;
     if (e->begin) e->begin();
@@ -133,7 +141,7 @@ static void run_task(void *arg, int64_t index, int worker) {
         int64_t steps = i64_min(e->kc, task.k - k);
         struct matmul_source a = from(&task.a, 0, k);
         e->pack_a(pa, &a, task.rows, steps);
-        multiply(c, &task, k, steps, pa, t);
+        multiply(c, &task, k, steps, pa, pb, t);
         k += steps;
     } while (k < task.k);
     if (e->end) e->end();

@@ -32,8 +32,8 @@ struct matmul_engine {
     int mc, nc, kc;                    /* a task's rectangle and block at most; multiples of mr, nr and step; the buffers below hold them */
     int64_t task_mac;                  /* multiplications that are worth a task of their own */
     void (*begin)(void), (*end)(void); /* around a task; NULL: nothing to do */
-    /* `lanes` lanes by `steps` steps, missing lanes and steps zero: all panels of A, mr * kc elements apart;
-     * one panel of B. What a panel of A looks like may depend on its layout in memory. */
+    /* `lanes` lanes by `steps` steps, missing lanes and steps zero, into panels mr * kc or nr * kc elements apart: all of A's; all
+     * of B's or one. What a panel of A looks like may depend on its layout in memory. */
     void (*pack_a)(void *dst, const struct matmul_source *src, int64_t lanes, int64_t steps);
     void (*pack_b)(void *dst, const struct matmul_source *src, int64_t lanes, int64_t steps);
     /* By A's layout: t[mr][nr] (+)= panel . panel over `steps` (a multiple of step); rows of t are ld apart.
@@ -43,16 +43,16 @@ struct matmul_engine {
     void (*store)(const float *t, int64_t ld, int64_t rows, int64_t cols, const struct matmul_args *a, void *c);
 };
 
-/* A task's buffers, on the worker's stack: a block of A, a panel of B, sums between blocks of k. */
-enum { MATMUL_A_BYTES = 384 << 10, MATMUL_B_BYTES = 32 << 10, MATMUL_T_BYTES = 384 << 10 };
+/* A task's buffers, on the worker's stack: a block of A and of B, sums between blocks of k. */
+enum { MATMUL_A_BYTES = 384 << 10, MATMUL_B_BYTES = 384 << 10, MATMUL_T_BYTES = 512 << 10 };
 
 #define MATMUL_FITS(mc, nc, kc, mr, nr, elem_bytes)                                                                                          \
-    ((mc) % (mr) == 0 && (nc) % (nr) == 0 && (mc) * (kc) * (elem_bytes) <= MATMUL_A_BYTES && (nr) * (kc) * (elem_bytes) <= MATMUL_B_BYTES && \
+    ((mc) % (mr) == 0 && (nc) % (nr) == 0 && (mc) * (kc) * (elem_bytes) <= MATMUL_A_BYTES && (nc) * (kc) * (elem_bytes) <= MATMUL_B_BYTES && \
      (mc) * (nc) * (int)sizeof(float) <= MATMUL_T_BYTES)
 
 /* The product by `wide`, which takes any operands, or by `narrow` (NULL: none) where A and B both are BF16. */
 void matmul_drive(struct pool *pool, const struct matmul_args *a, const struct matmul_engine *wide, const struct matmul_engine *narrow);
 
-extern const struct matmul_engine matmul_f32_portable, matmul_f32_avx2, matmul_f32_avx512, matmul_bf16_avx512, matmul_bf16_amx;
+extern const struct matmul_engine matmul_f32_portable, matmul_f32_avx2, matmul_f32_avx512, matmul_f32_amx, matmul_bf16_avx512, matmul_bf16_amx;
 
 #endif
