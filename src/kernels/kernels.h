@@ -62,4 +62,11 @@ void kernels_reference(struct kernels *out);
 /* The best this CPU has, or with `isa` not NULL the set of that name (ERR_USAGE if the CPU lacks it). */
 MUST err_t kernels_cpu(const char *isa, struct kernels *out);
 
+/* The i-th set's name from the plainest on, NULL behind the last; *lack says what this machine lacks to run it, NULL: nothing. */
+const char *kernels_cpu_set(int i, const char **lack);
+
+/* What the CPU calls itself. */
+enum { KERNELS_CPU_NAME = 64 };
+void kernels_cpu_name(char out[KERNELS_CPU_NAME]);
+
 #endif
