@@ -87,6 +87,11 @@ fuzz-%:
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILD)/mop $(DESTDIR)$(PREFIX)/bin/mop
+	$(BUILD)/mop help man > $(BUILD)/mop.1
+	$(BUILD)/mop help completion > $(BUILD)/mop.bash
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install -m 644 $(BUILD)/mop.1 $(DESTDIR)$(PREFIX)/share/man/man1/mop.1
+	install -m 644 $(BUILD)/mop.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/mop
 
 demo:
 	tools/deps.sh build demo

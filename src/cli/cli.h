@@ -73,6 +73,15 @@ MUST err_t cli_help(const char *name);
 /* The tokenizer of tokenizer=, else of the model's folder; NULL where there is none. New: tokenizer_close. */
 MUST err_t cli_tokenizer(const struct options *o, struct tokenizer **out); /* cmd_generate.c */
 
+/* What `mop help` prints besides help on commands; ends with name NULL. */
+struct cli_topic {
+    const char *name;
+    void (*print)(void);
+};
+extern const struct cli_topic cli_topics[]; /* cmd_help.c */
+void man_print(void);                       /* roff */
+void completion_print(void);                /* a bash script */
+
 /* The command of that name, or ERR_USAGE that names the nearest. */
 MUST err_t cli_find(const char *name, const struct cli_command **out);
 

@@ -27,7 +27,7 @@ const struct cli_command cli_commands[] = {
      "dispatch in=FILE.json   the plan of counts of your own, as JSON",
      NULL, false, cmd_bench},
     {"config", "print every option's value and where it came from", RUN_WORDS, NULL, true, cmd_config},
-    {"help", "what a command does; all options", "[COMMAND | options | markdown]", NULL, false, cmd_help},
+    {"help", "what a command does; all options", "[COMMAND | options | markdown | man | completion]", NULL, false, cmd_help},
     {0},
 };
 
