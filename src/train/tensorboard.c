@@ -1,7 +1,9 @@
 #include "train/tensorboard.h"
 
+#include "base/fault.h"
 #include "base/num.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,24 +152,12 @@ static bool event_read(const unsigned char *p, int64_t bytes, int64_t *step, boo
     return true;
 }
 
-/* Bytes of a name up to the ".N.mop" behind which stands how often the file was cut; 0 for other programs' files. */
-static size_t stem_of(const char *name) {
-    const size_t n = strlen(name), end = sizeof suffix - 1;
-    if (strncmp(name, prefix, sizeof prefix - 1) != 0 || n < end || strcmp(name + n - end, suffix) != 0) return 0;
-    for (size_t dot = n - end; dot-- > sizeof prefix - 1;)
-        if (name[dot] == '.') return dot;
-    return 0;
-}
-
-/* Keep the records up to the first of a step after `step`; a file that keeps no step goes. What is kept goes to a file of the next name
- * and then the old one goes: a reader meets it anew, with the START that begins it, and at no time is there less than before. */
-static err_t cut(const char *out, const char *name, int64_t step) {
-    char path[OS_PATH_MAX], copy[OS_PATH_MAX], next[300], *text;
-    int64_t bytes, at = 0, steps = 0;
-    const size_t stem = stem_of(name);
-    (void)snprintf(next, sizeof next, "%.*s.%04lld%s", (int)stem, name, strtoll(name + stem + 1, NULL, 10) + 1, suffix);
-    TRY(os_join(path, out, name));
-    TRY(os_join(copy, out, next));
+/* Keep the records up to the first of a step after `step`; *steps are kept. In place: a reader that is further on in the file finds its
+ * end there and goes on to the next, and at no time is there less than what is kept. */
+static err_t cut(const char *path, int64_t step, int64_t *steps) {
+    char *text;
+    int64_t bytes, at = 0;
+    *steps = 0;
     TRY(os_read_all(path, INT64_MAX - 1, &text, &bytes));
     while (at < bytes) {
         const unsigned char *p = (const unsigned char *)text + at;
@@ -176,38 +166,36 @@ static err_t cut(const char *out, const char *name, int64_t step) {
         bool scalars;
         if (!length || !event_read(p + HEAD, length - HEAD - TAIL, &s, &scalars) || (scalars && s > step)) break;
         at += length;
-        steps += scalars;
+        *steps += scalars;
     }
-    err_t err = OK;
-    int fd = -1;
-    if (steps && at < bytes) {
-        err = os_append_open(copy, &fd);
-        if (err == OK) err = os_append(fd, copy, text, at);
-        os_close(fd);
-    }
-    if (err == OK && (!steps || at < bytes)) err = os_remove_tree(path);
     free(text);
-    return err;
+    if (at < bytes && (fault_hit(FAULT_WRITE) || truncate(path, at) != 0))
+        return FAIL(ERR_IO, "cannot cut %s to its first %lld bytes: %s; check its permissions", path, (long long)at, strerror(errno));
+    return OK;
 }
 
-/* Every event file of ours in `out`, up to `step`. *second: the latest in the names, of any program. */
+static bool is_ours(const char *name) {
+    const size_t n = strlen(name), m = sizeof suffix - 1;
+    return strncmp(name, prefix, sizeof prefix - 1) == 0 && n > m && strcmp(name + n - m, suffix) == 0;
+}
+
+/* Every event file of ours in `out`, up to `step`. *second: the latest in the names, of any program. A file that keeps no step goes, but
+ * for the newest: a reader that is at the end of it has nowhere to go on from once it is gone. */
 static err_t cut_all(const char *out, int64_t step, int64_t *second) {
     char **names, path[OS_PATH_MAX];
-    int64_t count;
+    int64_t count, steps;
+    bool newest = true;
     err_t err = OK;
     TRY(os_list(out, &names, &count));
     for (int64_t i = count - 1; i >= 0 && err == OK; i--) {
         if (strncmp(names[i], prefix, sizeof prefix - 1) != 0) continue;
         const int64_t s = strtoll(names[i] + sizeof prefix - 1, NULL, 10);
         if (s < 9999999999) *second = i64_max(*second, s); /* ten digits: the names sort as the numbers */
-        const size_t stem = stem_of(names[i]);
-        if (!stem) continue;
-        if (i > 0 && stem == stem_of(names[i - 1]) && strncmp(names[i - 1], names[i], stem) == 0) {
-            err = os_join(path, out, names[i]); /* of a cut that was killed: what it cuts is still there */
-            if (err == OK) err = os_remove_tree(path);
-        } else {
-            err = cut(out, names[i], step);
-        }
+        if (!is_ours(names[i])) continue;
+        err = os_join(path, out, names[i]);
+        if (err == OK) err = cut(path, step, &steps);
+        if (err == OK && !steps && !newest) err = os_remove_tree(path);
+        newest = false;
     }
     os_free_list(names, count);
     return err;
@@ -220,8 +208,8 @@ static err_t name_file(struct tensorboard *t, const char *out, int64_t newest) {
     host[sizeof host - 1] = 0;
     for (char *c = host; *c; c++)
         if (*c == '/' || *c < '!' || *c > '~') *c = '-';
-    (void)snprintf(name, sizeof name, "%s%010lld.%s.%lld.0000%s", prefix, (long long)i64_max((int64_t)time(NULL), newest + 1), host,
-                   (long long)getpid(), suffix);
+    (void)snprintf(name, sizeof name, "%s%010lld.%s.%lld%s", prefix, (long long)i64_max((int64_t)time(NULL), newest + 1), host, (long long)getpid(),
+                   suffix);
     return os_join(t->path, out, name);
 }
 
