@@ -11,9 +11,7 @@
 enum {
     WIDTH = 960,
     LEFT = 78, /* of the panels' frames */
-    RIGHT = 924,
-    BINS = 240, /* points of a line at most: a longer run is drawn as the mean and the range of so many steps each */
-    LINES = 2
+    RIGHT = 924
 };
 
 /* Told apart by people who see few colours too: blue, vermilion, green, purple, by their lightness as well. */
@@ -61,96 +59,9 @@ static void print_amount(FILE *f, int64_t x) {
     else (void)fprintf(f, "%.4gG", (double)x / 1e9);
 }
 
-/* ---- points ---- */
+/* ---- panels ---- */
 
-struct point {
-    double step, mean, low, high;
-};
-struct line {
-    const char *colour;
-    char label[128];
-    bool marked; /* each point has a mark that says its number */
-    struct point point[BINS];
-    int points;
-    int64_t each; /* steps to a point */
-};
-
-static void gather(struct line *l, const struct plot_series *s, int64_t first, int64_t last) {
-    l->each = i64_div_up(last - first + 1, BINS);
-    l->points = 0;
-    int64_t bin = -1, n = 0;
-    for (int64_t i = 0; i < s->n; i++) {
-        if ((s->step[i] - first) / l->each != bin) {
-            bin = (s->step[i] - first) / l->each;
-            l->point[l->points++] = (struct point){0, 0, s->y[i], s->y[i]};
-            n = 0;
-        }
-        struct point *p = &l->point[l->points - 1];
-        n++; /* running means: sums would lose digits in a long run */
-        p->step += ((double)s->step[i] - p->step) / (double)n;
-        p->mean += (s->y[i] - p->mean) / (double)n;
-        p->low = fmin(p->low, s->y[i]);
-        p->high = fmax(p->high, s->y[i]);
-    }
-}
-
-static int by_value(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Of all lines: the lowest, the highest, and what nine in ten points stay below. */
-static void extent(const struct line *lines, int count, double *low, double *high, double *most) {
-    double all[LINES * BINS];
-    int n = 0;
-    *low = INFINITY;
-    for (int k = 0; k < count; k++)
-        for (int i = 0; i < lines[k].points; i++) {
-            const struct point *p = &lines[k].point[i];
-            *low = fmin(*low, lines[k].marked ? p->mean : p->low);
-            all[n++] = lines[k].marked ? p->mean : p->high;
-        }
-    qsort(all, (size_t)n, sizeof *all, by_value);
-    *high = all[n - 1];
-    *most = all[(n - 1) * 9 / 10];
-}
-
-static double median(const struct plot_series *s) {
-    double *all = malloc(sizeof *all * (size_t)s->n), m;
-    if (!all) return s->y[s->n / 2]; /* near enough to say how fast a run is */
-    memcpy(all, s->y, sizeof *all * (size_t)s->n);
-    qsort(all, (size_t)s->n, sizeof *all, by_value);
-    m = all[s->n / 2];
-    free(all);
-    return m;
-}
-
-/* ---- axes ---- */
-
-struct axis {
-    double low, high, tick; /* in the data's unit */
-    double from, to;        /* in the picture */
-};
-
-static double at(const struct axis *a, double x) { return a->from + (x - a->low) / (a->high - a->low) * (a->to - a->from); }
-
-/* 1, 2 or 5 times a power of ten, so that about `count` ticks come. */
-static double nice(double span, int count) {
-    const double raw = span / count, unit = pow(10, floor(log10(raw)));
-    return raw <= unit ? unit : raw <= 2 * unit ? 2 * unit : raw <= 5 * unit ? 5 * unit : 10 * unit;
-}
-
-/* An axis that shows low..high, with some room where both are one. */
-static struct axis axis_over(double low, double high, int ticks) {
-    const double least = fmax(1e-3, 1e-6 * fmax(fabs(low), fabs(high)));
-    if (high - low < least) {
-        low -= least / 2;
-        high += least / 2;
-    }
-    return (struct axis){.low = low, .high = high, .tick = nice(high - low, ticks)};
-}
-
-static void print_tick(FILE *f, const struct axis *a, double x) {
+static void print_tick(FILE *f, const struct plot_axis *a, double x) {
     char room[32];
     if (fabs(x) < a->tick / 2) x = 0;
     if (fabs(x) >= 1e9 || (x != 0 && a->tick < 1e-6)) (void)fprintf(f, "%.6g", x);
@@ -158,13 +69,11 @@ static void print_tick(FILE *f, const struct axis *a, double x) {
     else (void)fprintf(f, "%.*f", (int)ceil(-log10(a->tick) - 1e-9), x);
 }
 
-/* ---- panels ---- */
-
 struct panel {
     const char *title, *unit;
-    struct line line[LINES];
+    struct plot_line line[PLOT_LINES];
     int lines;
-    struct axis x, y;
+    struct plot_axis x, y;
 };
 
 static void draw_frame(FILE *f, const struct panel *p, bool last) {
@@ -173,19 +82,19 @@ static void draw_frame(FILE *f, const struct panel *p, bool last) {
     /* one text that ends at the right edge: no width has to be guessed, whatever the font */
     (void)fprintf(f, "<text x=\"%d\" y=\"%.0f\" class=\"l\">", RIGHT, top - 14);
     for (int k = 0; k < p->lines; k++) {
-        const struct line *l = &p->line[k];
+        const struct plot_line *l = &p->line[k];
         (void)fprintf(f, "<tspan class=\"k\" fill=\"%s\" dx=\"%d\">%s</tspan><tspan dx=\"5\">%s</tspan>", l->colour, k ? 22 : 0,
                       l->marked ? "\xE2\x97\x8F" : "\xE2\x80\x94", l->label);
     }
     (void)fputs("</text>\n", f);
     for (double k = ceil(p->y.low / p->y.tick - 1e-9); k * p->y.tick <= p->y.high + p->y.tick * 1e-6; k++) {
-        const double y = at(&p->y, k * p->y.tick);
+        const double y = plot_at(&p->y, k * p->y.tick);
         (void)fprintf(f, "<path d=\"M%d %.1fH%d\" class=\"g\"/><text x=\"%d\" y=\"%.1f\" class=\"e\">", LEFT, y, RIGHT, LEFT - 8, y + 4);
         print_tick(f, &p->y, k * p->y.tick);
         (void)fputs("</text>\n", f);
     }
     for (double k = ceil(p->x.low / p->x.tick - 1e-9); k * p->x.tick <= p->x.high + p->x.tick * 1e-6; k++) {
-        const double v = at(&p->x, k * p->x.tick);
+        const double v = plot_at(&p->x, k * p->x.tick);
         (void)fprintf(f, "<path d=\"M%.1f %.1fv5\" class=\"a\"/><text x=\"%.1f\" y=\"%.0f\" class=\"m\">", v, bottom, v, bottom + 19);
         print_tick(f, &p->x, k * p->x.tick);
         (void)fputs("</text>\n", f);
@@ -196,25 +105,27 @@ static void draw_frame(FILE *f, const struct panel *p, bool last) {
                   RIGHT - LEFT + 10, bottom - top + 10);
 }
 
-static void draw_line(FILE *f, const struct panel *p, const struct line *l) {
+static void draw_line(FILE *f, const struct panel *p, const struct plot_line *l) {
     if (l->each > 1 && !l->marked) {
         (void)fprintf(f, "<path fill=\"%s\" fill-opacity=\"0.2\" d=\"", l->colour);
-        for (int i = 0; i < l->points; i++) (void)fprintf(f, "%c%.1f %.1f", i ? 'L' : 'M', at(&p->x, l->point[i].step), at(&p->y, l->point[i].high));
-        for (int i = l->points - 1; i >= 0; i--) (void)fprintf(f, "L%.1f %.1f", at(&p->x, l->point[i].step), at(&p->y, l->point[i].low));
+        for (int i = 0; i < l->points; i++)
+            (void)fprintf(f, "%c%.1f %.1f", i ? 'L' : 'M', plot_at(&p->x, l->point[i].step), plot_at(&p->y, l->point[i].high));
+        for (int i = l->points - 1; i >= 0; i--) (void)fprintf(f, "L%.1f %.1f", plot_at(&p->x, l->point[i].step), plot_at(&p->y, l->point[i].low));
         (void)fputs("Z\"/>\n", f);
     }
     (void)fprintf(f, "<path fill=\"none\" stroke=\"%s\" stroke-width=\"1.8\" stroke-linejoin=\"round\" d=\"", l->colour);
-    for (int i = 0; i < l->points; i++) (void)fprintf(f, "%c%.1f %.1f", i ? 'L' : 'M', at(&p->x, l->point[i].step), at(&p->y, l->point[i].mean));
+    for (int i = 0; i < l->points; i++)
+        (void)fprintf(f, "%c%.1f %.1f", i ? 'L' : 'M', plot_at(&p->x, l->point[i].step), plot_at(&p->y, l->point[i].mean));
     (void)fputs("\"/>\n", f);
     if (!l->marked && l->points > 1) return;
     for (int i = 0; i < l->points; i++) {
         (void)fprintf(f, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%s\" fill=\"%s\" stroke=\"#fff\"><title>step %.0f: %.5g</title></circle>\n",
-                      at(&p->x, l->point[i].step), at(&p->y, l->point[i].mean), l->points > 60 ? "2.5" : "4", l->colour, l->point[i].step,
+                      plot_at(&p->x, l->point[i].step), plot_at(&p->y, l->point[i].mean), l->points > 60 ? "2.5" : "4", l->colour, l->point[i].step,
                       l->point[i].mean);
     }
 }
 
-static void draw_panel(FILE *f, struct panel *p, const struct axis *x, double *top, double height, bool last) {
+static void draw_panel(FILE *f, struct panel *p, const struct plot_axis *x, double *top, double height, bool last) {
     p->x = *x;
     p->y.to = *top + 36;
     p->y.from = p->y.to + height;
@@ -232,21 +143,21 @@ static void loss_panel(struct panel *p, const struct plot_run *r, int64_t first,
     p->title = "Loss";
     p->unit = "nats per token";
     p->lines = 1 + (r->valid.n > 0);
-    gather(&p->line[0], &r->loss, first, last);
+    plot_gather(&p->line[0], &r->loss, first, last);
     double low, high, most;
     if (r->valid.n) {
-        struct line *v = &p->line[1];
+        struct plot_line *v = &p->line[1];
         v->colour = RED;
         v->marked = true;
-        gather(v, &r->valid, first, last);
+        plot_gather(v, &r->valid, first, last);
         (void)snprintf(v->label, sizeof v->label, "validation, last %.4f", r->valid.y[r->valid.n - 1]);
     }
-    extent(p->line, p->lines, &low, &high, &most);
+    plot_extent(p->line, p->lines, &low, &high, &most);
     if (most > low && high - low > 6 * (most - low)) high = low + 3 * (most - low);
-    p->y = axis_over(low - 0.04 * (high - low), high + 0.04 * (high - low), 6);
+    p->y = plot_axis_over(low - 0.04 * (high - low), high + 0.04 * (high - low), 6);
     int64_t above = 0;
     for (int64_t i = 0; i < r->loss.n; i++) above += r->loss.y[i] > p->y.high;
-    struct line *t = &p->line[0];
+    struct plot_line *t = &p->line[0];
     int n = snprintf(t->label, sizeof t->label, "training");
     t->colour = BLUE;
     if (t->each > 1) n += snprintf(t->label + n, sizeof t->label - (size_t)n, ", mean and range of %lld steps each", (long long)t->each);
@@ -254,17 +165,17 @@ static void loss_panel(struct panel *p, const struct plot_run *r, int64_t first,
 }
 
 static void speed_panel(struct panel *p, const struct plot_run *r, int64_t first, int64_t last) {
-    struct line *l = &p->line[0];
+    struct plot_line *l = &p->line[0];
     double low, high, most;
     char room[32];
     p->title = "Throughput";
     p->unit = "tokens per second";
     p->lines = 1;
     l->colour = GREEN;
-    gather(l, &r->speed, first, last);
-    extent(l, 1, &low, &high, &most);
-    p->y = axis_over(fmin(0, low), 1.06 * high, 4);
-    const double m = median(&r->speed);
+    plot_gather(l, &r->speed, first, last);
+    plot_extent(l, 1, &low, &high, &most);
+    p->y = plot_axis_over(fmin(0, low), 1.06 * high, 4);
+    const double m = plot_median(&r->speed);
     if (m < 100) (void)snprintf(l->label, sizeof l->label, "training, median %.1f", m);
     else (void)snprintf(l->label, sizeof l->label, "training, median %s", whole(llround(m), room));
 }
@@ -275,21 +186,21 @@ static void balance_panel(struct panel *p, const struct plot_run *r, int64_t fir
     p->unit = "1 = perfect";
     p->lines = 0;
     if (r->balance.n) {
-        struct line *l = &p->line[p->lines++];
+        struct plot_line *l = &p->line[p->lines++];
         l->colour = PURPLE;
-        gather(l, &r->balance, first, last);
+        plot_gather(l, &r->balance, first, last);
         (void)snprintf(l->label, sizeof l->label, "effective experts / experts, all layers");
     }
     if (r->busiest.n) {
-        struct line *l = &p->line[p->lines++];
+        struct plot_line *l = &p->line[p->lines++];
         l->colour = PINK;
-        gather(l, &r->busiest, first, last);
+        plot_gather(l, &r->busiest, first, last);
         (void)snprintf(l->label, sizeof l->label, "mean / busiest expert, worst layer");
     }
-    extent(p->line, p->lines, &low, &high, &most);
+    plot_extent(p->line, p->lines, &low, &high, &most);
     low = fmin(low, 0.9);
     high = fmax(high, 1);
-    p->y = axis_over(low - 0.06 * (high - low), high, 4);
+    p->y = plot_axis_over(low - 0.06 * (high - low), high, 4);
 }
 
 static void draw_head(FILE *f, const struct plot_run *r, const char *name) {
@@ -317,7 +228,7 @@ void plot_svg(FILE *f, const struct plot_run *r, const char *name) {
     const int64_t first = r->loss.step[0], last = r->loss.step[r->loss.n - 1];
     const bool experts = r->balance.n || r->busiest.n;
     const double height = experts ? 864 : 658;
-    struct axis x = axis_over(first < 10 ? 0 : (double)first, (double)last, 8);
+    struct plot_axis x = plot_axis_over(first < 10 ? 0 : (double)first, (double)last, 8);
     x.tick = fmax(x.tick, 1);
     x.low = first < 10 ? 0 : (double)first; /* the run from edge to edge, ticks where they fall */
     x.high = fmax((double)last, x.low + 1);
