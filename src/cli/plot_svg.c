@@ -1,5 +1,4 @@
 /* The picture of a run: panels of loss, throughput and expert balance above each other, over the same steps. */
-#include "base/num.h"
 #include "cli/plot.h"
 #include "data/utf8.h"
 
