@@ -17,6 +17,8 @@ grep -q '^\.TH MOP 1 ' "$tmp/mop.1"
 ok $? "it has a head"
 ! grep '^\.' "$tmp/mop.1" | grep -qvx -e '\.\(TH\|SH\|SS\|B\|I\|TP\|PP\|nf\|fi\|\\"\)\( .*\)*' && ! grep -q "^'" "$tmp/mop.1"
 ok $? "no text is taken for a request"
+grep -qF '\fBmop tokenizer\-train\fR in=PATHS' "$tmp/mop.1"
+ok $? "a minus is a minus, so that what is copied from the page works"
 if command -v mandoc >/dev/null; then
     mandoc -T lint "$tmp/mop.1" >"$tmp/lint" 2>&1
     ok $? "mandoc: $(head -n 3 "$tmp/lint")"
