@@ -149,7 +149,8 @@ static void loss_panel(struct panel *p, const struct plot_run *r, int64_t first,
         v->colour = RED;
         v->marked = true;
         plot_gather(v, &r->valid, first, last);
-        (void)snprintf(v->label, sizeof v->label, "validation, last %.4f", r->valid.y[r->valid.n - 1]);
+        const char *merged = v->points < r->valid.n ? ", means of neighbours" : "";
+        (void)snprintf(v->label, sizeof v->label, "validation%s, last %.4f", merged, r->valid.y[r->valid.n - 1]);
     }
     plot_extent(p->line, p->lines, &low, &high, &most);
     if (most > low && high - low > 6 * (most - low)) high = low + 3 * (most - low);

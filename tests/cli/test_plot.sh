@@ -63,6 +63,8 @@ for word in '>run</text>' 'Loss' 'nats per token' 'Throughput' 'tokens per secon
     'mean and range of 3 steps each' 'validation, last 3\.' '2 experts idle' 'step 400: ' '>200</text>' '>5,000</text>' '>0.9</text>'; do has "$word"; done
 [ "$(grep -o '<circle' "$tmp/p.svg" | wc -l)" -eq 3 ]
 count $? "a mark for each validation"
+! grep -q 'neighbours' "$tmp/p.svg"
+count $? "marks of their own are not called means"
 
 is 0 '' plot "$tmp/run" out="$tmp/p.html"
 head -n 1 "$tmp/p.html" | grep -q '^<!DOCTYPE html>$' && grep -q '<svg' "$tmp/p.html" && grep -q '</html>' "$tmp/p.html" && ! grep -q '<script' "$tmp/p.html"
@@ -95,6 +97,7 @@ draws "$tmp/run"
 [ "$(wc -c <"$tmp/p.svg")" -lt 100000 ]
 count $? "a long run is a small picture: $(wc -c <"$tmp/p.svg") bytes"
 has '>1,050,000</text>'
+has 'validation, means of neighbours, last'
 log 4 1 0 9 1 >"$tmp/run/log.jsonl"
 printf '{"step": 5, "loss": 4.' >>"$tmp/run/log.jsonl"
 draws "$tmp/run"
