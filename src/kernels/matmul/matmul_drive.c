@@ -93,11 +93,11 @@ static struct matmul_source from(const struct matmul_source *s, int64_t lane, in
 }
 
 /* Steps [k, k + steps) of a task. A is packed, and B: all of it at once where its columns lie in rows of memory, which are then read
- * from end to end; else a panel when its turn comes, to be used up while it lies in the nearest cache. Sums rest in t between blocks
- * of k, a tile after the other; a whole F32 tile that is finished at once goes straight to C. */
+ * from end to end; else a panel when its turn comes, to be used up while it lies in the nearest cache. Sums rest between blocks
+ * of k in t, a tile after the other, or, if they are all that a whole F32 tile is to hold, in C. */
 static void multiply(const struct cut *c, const struct task *task, int64_t k, int64_t steps, const char *pa, char *pb, float *t) {
     const struct matmul_engine *e = c->e;
-    const bool first = k == 0, last = k + steps == task->k, straight = first && last && c->a->c_dtype == DT_F32 && !c->a->accumulate;
+    const bool first = k == 0, last = k + steps == task->k, in_place = c->a->c_dtype == DT_F32 && !c->a->accumulate;
     const bool at_once = task->b.layout == MATMUL_ACROSS;
     const int64_t c_bytes = dtype_bytes(c->a->c_dtype), whole = i64_round_up(steps, e->step);
     const int64_t a_panel = (int64_t)e->mr * e->kc * e->elem_bytes, b_panel = at_once ? (int64_t)e->nr * e->kc * e->elem_bytes : 0;
@@ -115,8 +115,8 @@ static void multiply(const struct cut *c, const struct task *task, int64_t k, in
         for (int64_t i = 0; i < task->rows; i += e->mr, panel += a_panel) {
             const int64_t rows = i64_min(e->mr, task->rows - i);
             char *to = (char *)task->c + (i * c->a->ldc + j) * c_bytes;
-            if (straight && rows == e->mr && cols == e->nr) {
-                e->kernel[task->a.layout](whole, e->mr, panel, pb, (float *)(void *)to, c->a->ldc, true);
+            if (in_place && rows == e->mr && cols == e->nr) {
+                e->kernel[task->a.layout](whole, e->mr, panel, pb, (float *)(void *)to, c->a->ldc, first);
                 continue;
             }
             e->kernel[task->a.layout](whole, (int)rows, panel, pb, t, e->nr, first);
