@@ -3,9 +3,10 @@
  * MATH    p = softmax(h Wr^T); top-k; w = p, divided by their sum where the family says so
  *         y_t = sum_s w_ts f_e(h_t), e = id_ts;  f_e(x) = (silu(x Wg^T) * (x Wu^T)) Wd^T
  *         aux = E sum_e F_e R_e over all MoE layers joined (mop.md 5); dL/dp_e = coef*E/(T*L_moe)*F_e
- * MEMORY  T tokens, R = T*k rows (exact on one rank), b bytes of act, sets = MoE layers where kept, else 1:
- *           per set   T*E*b logits, 4*T*k weights, 8*(E+1) + 4*R + 4*T*k plan, R*H*b in, R*2I*b, R*I*b, R*H*b out
- *           backward  4*T*k, R*I*b, T*H*b
+ * MEMORY  T tokens, b bytes of act, sets = MoE layers where kept, else 1; rows of C = 4,096 tokens at a time are in work, R = T*k
+ *         rows where kept, else C*k (exact on one rank):
+ *           per set   T*E*b logits, 4*T*k weights, 8*(E+1) a chunk + 8*R plan, R*H*b in, R*2I*b, R*I*b, R*H*b out
+ *           backward  4*T*k, C*k*I*b, T*H*b
  *           run       per MoE layer 2*T*k ids, 2*8*E counts, 4*E bias; 8*E + 4*E; 4*8*E pointers
  * TRAFFIC none on one rank; ep, llep and pipelined dispatch (mop.md 3.3 to 3.5) come with ranks.
  * INVARIANTS
@@ -26,12 +27,15 @@ struct experts_opts {
 };
 extern const struct opt experts_opt_list[];
 
+/* Tokens of a chunk: enough rows for the products' full speed. Kept or recomputed, the chunks and so the bits are the same. */
+enum { EXPERTS_CHUNK = 4096 };
+
 struct experts_saved {
     void *logits;   /* (T, E) act */
     float *weights; /* (T, k) */
-    int64_t *off;   /* (E+1) first row of each expert */
-    int32_t *token; /* (R) */
-    int32_t *pos;   /* (T, k) row of each slot, -1 none */
+    int64_t *off;   /* (chunks, E+1) first row of each expert in its chunk */
+    int32_t *token; /* (R) of its chunk */
+    int32_t *pos;   /* (R) as (tokens, k): row of each slot in its chunk, -1 none */
     void *in;       /* (R, H) act: gathered rows */
     void *gate_up;  /* (R, 2I) act */
     void *mid;      /* (R, I) act */
@@ -54,7 +58,7 @@ struct experts {
     const void **w_in, **w_out;  /* (E) of the layer in hand */
     float **g_in, **g_out;
     float *dweights;       /* (T, k) scratch, backward */
-    void *dmid;            /* (R, I) scratch, backward */
+    void *dmid;            /* (C*k, I) scratch, backward */
     void *dh_router;       /* (T, H) scratch, backward */
     const uint16_t *given; /* (layers, T, k) a routing to be used instead of the router's choice, or NULL (parity in bf16) */
 };
@@ -68,7 +72,7 @@ void experts_begin_step(struct experts *m);
 void experts_begin_micro(struct experts *m);
 
 /* y (T, H) = MoE half of the moe-th MoE layer (`layer` of the model). start (T): -1 padding. With `again` (recomputation) ids are
- * read and y is not written. Local. */
+ * read and y is not written: the experts' rows are left to backward. Local. */
 MUST err_t experts_forward(struct experts *m, int layer, int moe, int slot, const int32_t *start, const void *h, void *y, bool again);
 MUST err_t experts_backward(struct experts *m, int layer, int moe, int slot, const int32_t *start, const void *h, const void *dy, void *dh);
 

@@ -38,34 +38,39 @@ static void schedules(void) {
     CASE(schedule_lr(&s, 0) == 2, "a run of one step has the whole rate: %g", schedule_lr(&s, 0));
 }
 
-/* One batch as a single micro-batch, and split: the loss is divided by the targets of the step, so both are the same mean. */
-static void accumulation(int which) {
+/* One batch as a single micro-batch, and split in micro-batches of `part_rows`: the loss is divided by the targets of the step, so both are
+ * the same mean. A whole of more than EXPERTS_CHUNK tokens holds experts in chunks against experts at once. */
+static void accumulation(int which, int rows, int part_rows, bool keep) {
+    enum { SEQ = 12 };
     struct model_src src;
-    struct run_setup whole = {.rows = 4, .seq = 12, .positions = 12, .act = DT_F32, .train = true, .threads = 2, .optim = &adamw}, part = whole;
-    part.rows = 1;
+    struct run_setup whole = {.rows = rows, .seq = SEQ, .positions = SEQ, .act = DT_F32, .train = true, .threads = 2, .optim = &adamw}, part = whole;
+    whole.keep = keep;
+    part.rows = part_rows;
     struct run a, b;
     open_tiny(which, &src, &whole, &a);
     NEED(run_open(&b, &src, &part));
     memcpy(b.store.w, a.store.w, 4 * (size_t)src.params.elements);
     tiny_batch(&whole, src.spec.vocab, 5, &a.host);
-    const int64_t targets = tiny_targets(&a.host, 48);
+    const int64_t targets = tiny_targets(&a.host, (int64_t)rows * SEQ);
     struct micro_out m;
     double sum = 0;
     NEED(run_upload(&a));
     NEED(step_micro(&a, (float)(1.0 / (double)targets), 0, &m));
     const double at_once = m.loss_sum;
-    for (int i = 0; i < 4; i++) {
-        memcpy(b.host.ids, a.host.ids + 12 * i, 48);
-        memcpy(b.host.targets, a.host.targets + 12 * i, 48);
-        memcpy(b.host.positions, a.host.positions + 12 * i, 48);
-        memcpy(b.host.doc_start, a.host.doc_start + 12 * i, 48);
+    for (int i = 0; i < rows / part_rows; i++) {
+        const size_t bytes = sizeof(int32_t) * SEQ * (size_t)part_rows;
+        const int at = SEQ * part_rows * i;
+        memcpy(b.host.ids, a.host.ids + at, bytes);
+        memcpy(b.host.targets, a.host.targets + at, bytes);
+        memcpy(b.host.positions, a.host.positions + at, bytes);
+        memcpy(b.host.doc_start, a.host.doc_start + at, bytes);
         NEED(run_upload(&b));
         NEED(step_micro(&b, (float)(1.0 / (double)targets), 0, &m));
         sum += m.loss_sum;
     }
-    CASE(fabs(sum - at_once) < 3e-6 * at_once, "%s: loss in four parts %.9g, at once %.9g", tiny_configs[which].name, sum, at_once);
+    CASE(fabs(sum - at_once) < 3e-6 * at_once, "%s: loss of %d rows in parts %.9g, at once %.9g", tiny_configs[which].name, rows, sum, at_once);
     const double e = tiny_error(b.store.grad_acc, a.store.grad_acc, src.params.elements);
-    CASE(e < 1.5e-5, "%s: gradient in four parts is off by %.2e", tiny_configs[which].name, e);
+    CASE(e < 1.5e-5, "%s: gradient of %d rows in parts is off by %.2e", tiny_configs[which].name, rows, e);
     run_close(&b);
     close_tiny(&src, &a);
 }
@@ -193,7 +198,9 @@ static void balance_bias(void) {
 int main(void) {
     schedules();
     for (int i = 0; i < TINY_CONFIGS; i++) {
-        accumulation(i);
+        accumulation(i, 4, 1, false);
+        accumulation(i, 350, 50, false);
+        accumulation(i, 350, 50, true);
         packing(i);
     }
     blame();
