@@ -1,4 +1,4 @@
-# make deps | make | make demo | make check | make check-all | make install PREFIX=/usr/local
+# make deps | make | make demo | make bench-peers | make check | make check-all | make install PREFIX=/usr/local
 # BUILD and EXTRA give other builds their own folder: make BUILD=build/asan EXTRA="-fsanitize=address"
 
 ifeq ($(origin CC),default)
@@ -98,6 +98,12 @@ demo:
 	+$(MAKE) -j$(JOBS) all
 	tools/demo.sh $(BUILD)/mop
 
+# mop beside PyTorch, which is installed in a folder of its own; under 25 minutes, some GB of disk
+bench-peers:
+	tools/deps.sh build
+	+$(MAKE) -j$(JOBS) all
+	bench/peers/run.sh $(BUILD)/mop $(BUILD)/peers
+
 docs: all
 	mkdir -p docs
 	$(BUILD)/mop help markdown > docs/options.md
@@ -112,4 +118,4 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all tests deps deps-ci check check-all check-sanitized sanitized install demo docs format lint clean
+.PHONY: all tests deps deps-ci check check-all check-sanitized sanitized install demo bench-peers docs format lint clean
