@@ -21,8 +21,8 @@ struct cli_command {
     err_t (*run)(int argc, char **argv);
 };
 extern const struct cli_command cli_commands[]; /* commands.c */
-extern const struct opt tokenize_opt_list[], tokenizer_train_opt_list[], generate_opt_list[], eval_opt_list[], parity_opt_list[],
-    plot_opt_list[]; /* beside their commands */
+extern const struct opt tokenize_opt_list[], tokenizer_train_opt_list[], generate_opt_list[], eval_opt_list[], parity_opt_list[], plot_opt_list[],
+    doctor_opt_list[]; /* beside their commands */
 
 err_t cmd_train(int argc, char **argv);
 err_t cmd_eval(int argc, char **argv);
@@ -32,6 +32,7 @@ err_t cmd_tokenizer_train(int argc, char **argv);
 err_t cmd_parity(int argc, char **argv);
 err_t cmd_verify(int argc, char **argv);
 err_t cmd_plot(int argc, char **argv);
+err_t cmd_doctor(int argc, char **argv);
 err_t cmd_bench(int argc, char **argv);
 err_t cmd_config(int argc, char **argv);
 err_t cmd_help(int argc, char **argv);

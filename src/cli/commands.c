@@ -22,6 +22,8 @@ const struct cli_command cli_commands[] = {
     {"parity", "compare a model's numbers with those of DIR/golden.safetensors", "DIR [key=value ...]", parity_opt_list, true, cmd_parity},
     {"verify", "check every byte that a run's manifests vouch for", "DIR", NULL, false, cmd_verify},
     {"plot", "draw a run's loss, throughput and expert balance", "RUN [out=FILE.svg|FILE.html]", plot_opt_list, false, cmd_plot},
+    {"doctor", "what this machine is, whether its kernels compute what they must, and how fast", "[key=value ...]", doctor_opt_list, false,
+     cmd_doctor},
     {"bench", "measure, or look at a plan without running it",
      "dispatch plan=1         send ratios of the routing profiles, by the plan of a dispatch\n"
      "dispatch in=FILE.json   the plan of counts of your own, as JSON",
