@@ -5,5 +5,6 @@
 #include "base/err.h"
 
 err_t bench_dispatch(int argc, char **argv);
+err_t bench_kernels(int argc, char **argv);
 
 #endif

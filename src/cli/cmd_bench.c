@@ -6,7 +6,7 @@
 static const struct {
     const char *name;
     err_t (*run)(int argc, char **argv);
-} benches[] = {{"dispatch", bench_dispatch}};
+} benches[] = {{"dispatch", bench_dispatch}, {"kernels", bench_kernels}};
 enum { BENCHES = sizeof benches / sizeof benches[0] };
 
 err_t cmd_bench(int argc, char **argv) {

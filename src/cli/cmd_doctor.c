@@ -95,15 +95,14 @@ static err_t print_speed(const struct kernels *best, struct pool *pool) {
     enum { BUDGET_NS = 30000000 };
     const char *name, *lack;
     struct machine_peaks peaks = {0};
-    (void)printf("\nroofline, %d threads: matrix products of 1024^3 at their best, GFLOP/s\n  %-12s  %9s  %9s\n", pool_threads(pool), "set", "fp32",
-                 "bf16");
+    machine_roofline_head(pool_threads(pool));
     for (int i = 0; (name = kernels_cpu_set(i, &lack)) != NULL; i++) {
         struct kernels k;
         if (lack) continue;
         TRY(kernels_cpu(name, &k));
-        TRY(machine_peaks(&k, pool, strcmp(name, best->isa) == 0, &peaks));
+        TRY(machine_peaks(&k, pool, &peaks)); /* the best is the last */
     }
-    (void)printf("  a copy of 128 MiB reads and writes %.1f GB/s\n", peaks.copy / 1e9);
+    TRY(machine_copy(pool, &peaks.copy));
     for (int bf16 = 0; bf16 < 2; bf16++) TRY(machine_kernels(best, pool, bf16, &peaks, BUDGET_NS));
     return OK;
 }

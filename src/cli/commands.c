@@ -26,7 +26,8 @@ const struct cli_command cli_commands[] = {
      cmd_doctor},
     {"bench", "measure, or look at a plan without running it",
      "dispatch plan=1         send ratios of the routing profiles, by the plan of a dispatch\n"
-     "dispatch in=FILE.json   the plan of counts of your own, as JSON",
+     "dispatch in=FILE.json   the plan of counts of your own, as JSON\n"
+     "kernels [isa=SET] [threads=N]   the kernels' speed beside the roofline, half a minute",
      NULL, false, cmd_bench},
     {"config", "print every option's value and where it came from", RUN_WORDS, NULL, true, cmd_config},
     {"help", "what a command does; all options", "[COMMAND | options | markdown | man | completion]", NULL, false, cmd_help},

@@ -37,7 +37,7 @@ static void line_of(const char *path, const char *head, char *out, int size) {
 void machine_print(int threads) {
     char name[KERNELS_CPU_NAME], line[8192];
     kernels_cpu_name(name);
-    (void)printf("CPU       %s, %d for this process, %d threads\n", name, os_cpus(), threads);
+    (void)printf("CPU       %s; %d CPUs for this process, %d threads\n", name, os_cpus(), threads);
     line_of("/proc/cpuinfo", "flags", line, sizeof line);
     (void)printf("flags    ");
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
@@ -61,11 +61,21 @@ void machine_print(int threads) {
     (void)printf("%s\n", any ? "" : " none of the control group");
 }
 
-err_t machine_peaks(const struct kernels *k, struct pool *pool, bool with_copy, struct machine_peaks *out) {
-    enum { BUDGET_NS = 150000000 };
-    for (int i = 0; i < 2; i++) TRY(roofline_matmul(k, pool, act_names[i].act, BUDGET_NS, &out->flops[i]));
-    if (with_copy) TRY(roofline_copy(pool, BUDGET_NS, &out->copy));
+enum { PEAK_NS = 150000000 };
+
+void machine_roofline_head(int threads) {
+    (void)printf("\nroofline, %d threads: matrix products of 1024^3 at their best, GFLOP/s\n  %-12s  %9s  %9s\n", threads, "set", "fp32", "bf16");
+}
+
+err_t machine_peaks(const struct kernels *k, struct pool *pool, struct machine_peaks *out) {
+    for (int i = 0; i < 2; i++) TRY(roofline_matmul(k, pool, act_names[i].act, PEAK_NS, &out->flops[i]));
     (void)printf("  %-12s  %9.1f  %9.1f\n", k->isa, out->flops[0] / 1e9, out->flops[1] / 1e9);
+    return OK;
+}
+
+err_t machine_copy(struct pool *pool, double *bytes) {
+    TRY(roofline_copy(pool, PEAK_NS, bytes));
+    (void)printf("  a copy of 128 MiB reads and writes %.1f GB/s; what lies in the caches goes faster, and above 100 %%\n", *bytes / 1e9);
     return OK;
 }
 

@@ -12,8 +12,12 @@ struct machine_peaks {
     double copy;     /* bytes a second, read and written */
     double flops[2]; /* operations a second: fp32, bf16 */
 };
-/* Measure and print one line. with_copy: the copy too, which no set changes. */
-MUST err_t machine_peaks(const struct kernels *k, struct pool *pool, bool with_copy, struct machine_peaks *out);
+/* The heading of the lines that machine_peaks prints. */
+void machine_roofline_head(int threads);
+/* Measure out->flops and print one line. */
+MUST err_t machine_peaks(const struct kernels *k, struct pool *pool, struct machine_peaks *out);
+/* Measure the copy, which no set changes, and print one line. */
+MUST err_t machine_copy(struct pool *pool, double *bytes);
 
 /* Every kernel on the shapes of case_demo in fp32 (0) or bf16 (1), budget_ns for each, beside what the roofline allows. */
 MUST err_t machine_kernels(const struct kernels *k, struct pool *pool, int bf16, const struct machine_peaks *peaks, int64_t budget_ns);
