@@ -4,9 +4,17 @@ const struct opt stash_opt_list[] = {
     {.key = "stash.strategy",
      .type = OPT_CHOICE,
      .offset = offsetof(struct stash_opts, strategy),
-     .def = "recompute",
-     .choices = "recompute|keep",
-     .help = "what backward needs again of each half-layer: computed again from its input (less memory), or kept (about a quarter less time)"},
+     .def = "auto",
+     .choices = "auto|recompute|keep",
+     .help = "what backward needs again of each half-layer: computed again from its input (less memory), kept (about a fifth less time), or "
+             "kept if the run then fits in stash.budget; the results are the same"},
+    {.key = "stash.budget",
+     .type = OPT_FLOAT,
+     .offset = offsetof(struct stash_opts, budget),
+     .def = "0",
+     .lo = 0,
+     .hi = 1e9,
+     .help = "GiB that a run may hold for stash.strategy=auto to keep; 0: three quarters of what is available when it begins"},
     {.key = NULL},
 };
 

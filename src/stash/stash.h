@@ -1,5 +1,6 @@
 /* WHAT    Layer boundaries kept from forward to backward: one before each half-layer (attention, feed-forward) and one behind
- *         the last. `recompute` keeps only them and runs each half again in backward; `keep` keeps what the half computed too.
+ *         the last. `recompute` keeps only them and runs each half again in backward; `keep` keeps what the half computed too;
+ *         `auto` keeps where the whole run then fits in a budget.
  * MEMORY  T tokens, b bytes of act: (2L+1)*T*H*b in training, 2*T*H*b (in turn) otherwise
  * TRAFFIC none; selective offload to the host (mop.md 3.7) comes later.
  * INVARIANTS
@@ -11,9 +12,10 @@
 #include "base/opt.h"
 #include "model/store.h"
 
-enum stash_strategy { STASH_RECOMPUTE, STASH_KEEP };
+enum stash_strategy { STASH_AUTO, STASH_RECOMPUTE, STASH_KEEP };
 struct stash_opts {
     int strategy;
+    double budget; /* GiB of a run up to which auto keeps; 0: three quarters of what is available */
 };
 extern const struct opt stash_opt_list[];
 

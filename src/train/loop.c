@@ -96,20 +96,34 @@ static err_t open_data(struct loop *p) {
     return OK;
 }
 
+/* Whether backward finds what it needs or computes it again: the same bits, so memory may decide. */
+static err_t choose_keep(struct loop *p, struct run_setup *u) {
+    const struct stash_opts *s = p->job->stash;
+    u->keep = s->strategy != STASH_RECOMPUTE;
+    if (s->strategy != STASH_AUTO) return OK;
+    int64_t bytes;
+    TRY(run_bytes(&p->src, u, &bytes));
+    const double budget = s->budget > 0 ? s->budget : 0.75 * (double)os_memory_available() / 1073741824.0, needed = (double)bytes / 1073741824.0;
+    u->keep = needed <= budget;
+    log_line(LOG_RUN, "what backward needs again is %s: kept, the run would hold %.2f GiB, and %.2f may be", u->keep ? "kept" : "computed again",
+             needed, budget);
+    return OK;
+}
+
 static err_t open_run(struct loop *p) {
     const struct job *j = p->job;
     const struct spec *s = &p->src.spec;
     if (j->data->seq > s->max_positions)
         log_line(LOG_WARN, "data.seq=%lld is more than the model's max_position_embeddings=%lld", (long long)j->data->seq,
                  (long long)s->max_positions);
-    const struct run_setup u = {.rows = j->train->micro_batch ? j->train->micro_batch : j->train->batch,
-                                .seq = j->data->seq,
-                                .positions = j->data->seq,
-                                .act = j->model->dtype == MODEL_BF16 ? DT_BF16 : DT_F32,
-                                .train = true,
-                                .keep = j->stash->strategy == STASH_KEEP,
-                                .threads = j->threads,
-                                .optim = j->optim};
+    struct run_setup u = {.rows = j->train->micro_batch ? j->train->micro_batch : j->train->batch,
+                          .seq = j->data->seq,
+                          .positions = j->data->seq,
+                          .act = j->model->dtype == MODEL_BF16 ? DT_BF16 : DT_F32,
+                          .train = true,
+                          .threads = j->threads,
+                          .optim = j->optim};
+    TRY(choose_keep(p, &u));
     TRY(run_open(&p->run, &p->src, &u));
     const struct arenas *m = &p->run.arenas;
     log_line(LOG_RUN, "model: %.2fM parameters, %.2fM active a token, %d layers, %d experts, top %d; %s, %s kernels, %d threads",

@@ -85,6 +85,17 @@ static err_t load_weights(struct run *r) {
     return err;
 }
 
+/* What each arena will hold, in dry[3]: predicted by formula, laid out without memory. */
+static err_t plan(struct run *r, const struct run_setup *u, int64_t dry[3]) {
+    struct arena *each[3] = {&r->arenas.run, &r->arenas.step, &r->arenas.scratch};
+    const enum life life[3] = {LIFE_RUN, LIFE_STEP, LIFE_SCRATCH};
+    for (int i = 0; i < 3; i++) arena_init(each[i], TIER_DEVICE, life[i], &r->ledger);
+    TRY(predict(r, u, &r->ledger));
+    TRY(lay_out(r, u));
+    for (int i = 0; i < 3; i++) dry[i] = each[i]->high;
+    return OK;
+}
+
 static err_t open_inner(struct run *r, const struct run_setup *u) {
     TRY(device_cpu_new(u->threads, &r->device));
     if (u->isa && strcmp(u->isa, "reference") == 0) kernels_reference(&r->ex.kernels);
@@ -92,12 +103,9 @@ static err_t open_inner(struct run *r, const struct run_setup *u) {
     r->ex.pool = r->device.pool;
     mesh_self_init(&r->mesh);
     struct arena *each[3] = {&r->arenas.run, &r->arenas.step, &r->arenas.scratch};
-    const enum life life[3] = {LIFE_RUN, LIFE_STEP, LIFE_SCRATCH};
-    for (int i = 0; i < 3; i++) arena_init(each[i], TIER_DEVICE, life[i], &r->ledger);
-    TRY(predict(r, u, &r->ledger));
-    TRY(lay_out(r, u));
-    int64_t dry[3], all = 0;
-    for (int i = 0; i < 3; i++) all += dry[i] = each[i]->high;
+    int64_t dry[3];
+    TRY(plan(r, u, dry));
+    const int64_t all = dry[0] + dry[1] + dry[2];
     if (all > os_memory_available()) {
         ledger_print(&r->ledger, LOG_RUN);
         return FAIL(ERR_NOMEM,
@@ -129,10 +137,25 @@ static err_t check_size(const struct spec *s, const struct run_setup *u) {
     return OK;
 }
 
-err_t run_open(struct run *r, const struct model_src *src, const struct run_setup *u) {
-    *r = (struct run){.src = src};
-    r->shape = (struct shape){
+static struct run begin(const struct model_src *src, const struct run_setup *u) {
+    struct run r = {.src = src};
+    r.shape = (struct shape){
         .spec = &src->spec, .act = u->act, .rows = u->rows, .seq = u->seq, .tokens = u->rows * u->seq, .backward = u->train, .keep = u->keep};
+    return r;
+}
+
+err_t run_bytes(const struct model_src *src, const struct run_setup *u, int64_t *bytes) {
+    struct run r = begin(src, u);
+    int64_t dry[3];
+    TRY(check_size(&src->spec, u));
+    mesh_self_init(&r.mesh);
+    TRY(plan(&r, u, dry));
+    *bytes = dry[0] + dry[1] + dry[2];
+    return OK;
+}
+
+err_t run_open(struct run *r, const struct model_src *src, const struct run_setup *u) {
+    *r = begin(src, u);
     err_t err = check_size(&src->spec, u);
     if (err == OK) err = open_inner(r, u);
     if (err != OK) run_close(r);

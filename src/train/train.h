@@ -106,6 +106,8 @@ struct run {
 
 /* Formula, dry run and reserve agree, or it is an error. Weights are those of src. New: run_close. */
 MUST err_t run_open(struct run *r, const struct model_src *src, const struct run_setup *setup);
+/* What such a run would reserve: laid out dry. Nothing is kept. */
+MUST err_t run_bytes(const struct model_src *src, const struct run_setup *setup, int64_t *bytes);
 void run_close(struct run *r);
 /* Work on the first `tokens` of one row only (tokens <= laid out): generation and evaluation. */
 void run_set_tokens(struct run *r, int64_t tokens);

@@ -48,6 +48,15 @@ for mode in "model.dtype=fp32" "model.dtype=bf16 experts.balance_rate=0.01" "mod
     rm -rf threads
 done
 
+# memory decides only where what backward needs comes from
+rm -rf kept again
+train kept train.steps=10 log.level=2 2>kept.log && grep -q "needs again is kept" kept.log
+ok $? "much memory: kept"
+train again train.steps=10 log.level=2 stash.budget=0.0001 2>again.log && grep -q "needs again is computed again" again.log
+ok $? "a small stash.budget: computed again"
+same kept again "kept and computed again"
+rm -rf kept again
+
 # SIGKILL anywhere, again and again: each try dies at a later write, fsync or rename, until one comes through
 rm -rf whole
 train whole train.steps=10 ckpt.every=3 ckpt.keep=2 2>/dev/null

@@ -195,6 +195,22 @@ static void balance_bias(void) {
     close_tiny(&src, &r);
 }
 
+/* A run reserves what it was said to need. */
+static void sizes(int which) {
+    struct model_src src;
+    struct run_setup u = {.rows = 3, .seq = 12, .positions = 12, .act = DT_BF16, .train = true, .threads = 1, .optim = &adamw};
+    for (int keep = 0; keep < 2; keep++) {
+        u.keep = keep;
+        struct run r;
+        int64_t bytes;
+        open_tiny(which, &src, &u, &r);
+        NEED(run_bytes(&src, &u, &bytes));
+        const int64_t held = r.arenas.run.cap + r.arenas.step.cap + r.arenas.scratch.cap;
+        CASE(bytes == held, "%s, keep %d: said to need %lld bytes, reserved %lld", tiny_configs[which].name, keep, (long long)bytes, (long long)held);
+        close_tiny(&src, &r);
+    }
+}
+
 int main(void) {
     schedules();
     for (int i = 0; i < TINY_CONFIGS; i++) {
@@ -202,6 +218,7 @@ int main(void) {
         accumulation(i, 350, 50, false);
         accumulation(i, 350, 50, true);
         packing(i);
+        sizes(i);
     }
     blame();
     moved(DT_F32);
