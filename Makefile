@@ -1,4 +1,4 @@
-# make deps | make | make demo | make bench-peers | make check | make check-all | make install PREFIX=/usr/local
+# make deps | make | make demo | make results | make bench-peers | make check | make check-all | make install PREFIX=/usr/local
 # BUILD and EXTRA give other builds their own folder: make BUILD=build/asan EXTRA="-fsanitize=address"
 
 ifeq ($(origin CC),default)
@@ -98,6 +98,12 @@ demo:
 	+$(MAKE) -j$(JOBS) all
 	tools/demo.sh $(BUILD)/mop
 
+# the figures of README.md and docs/results, measured and drawn
+results:
+	tools/deps.sh build demo
+	+$(MAKE) -j$(JOBS) all
+	tools/results.sh $(BUILD)/mop
+
 # mop beside PyTorch, which is installed in a folder of its own; under 25 minutes, some GB of disk
 bench-peers:
 	tools/deps.sh build
@@ -118,4 +124,4 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all tests deps deps-ci check check-all check-sanitized sanitized install demo bench-peers docs format lint clean
+.PHONY: all tests deps deps-ci check check-all check-sanitized sanitized install demo results bench-peers docs format lint clean

@@ -1,11 +1,11 @@
 #!/bin/sh
-# demo.sh MOP: from text to a trained mixture-of-experts model and a sample of what it writes. Every part that is there already is
+# demo.sh MOP [OUT]: from text to a trained mixture-of-experts model and a sample of what it writes. Every part that is there already is
 # left as it is, so a second call goes on where the first ended.
 set -eu
 
 mop=$1
 data=out/demo-data
-out=out/demo
+out=${2:-out/demo}
 
 mkdir -p "$data/text"
 if ! ls "$data"/text/train/*.txt >/dev/null 2>&1; then
