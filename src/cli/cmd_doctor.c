@@ -25,7 +25,7 @@ const struct opt doctor_opt_list[] = {
      .type = OPT_BOOL,
      .offset = FIELD(speed),
      .def = "true",
-     .help = "measure the roofline and the kernels beside it (about 10 seconds)"},
+     .help = "measure the roofline and the kernels beside it (a few seconds)"},
     {.key = NULL},
 };
 #undef FIELD

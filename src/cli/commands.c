@@ -25,9 +25,9 @@ const struct cli_command cli_commands[] = {
     {"doctor", "what this machine is, whether its kernels compute what they must, and how fast", "[key=value ...]", doctor_opt_list, false,
      cmd_doctor},
     {"bench", "measure, or look at a plan without running it",
-     "dispatch plan=1         send ratios of the routing profiles, by the plan of a dispatch\n"
-     "dispatch in=FILE.json   the plan of counts of your own, as JSON\n"
-     "kernels [isa=SET] [threads=N]   the kernels' speed beside the roofline, half a minute",
+     "dispatch plan=1                 send ratios of the routing profiles, by the plan of a dispatch\n"
+     "dispatch in=FILE.json           the plan of counts of your own, as JSON\n"
+     "kernels [isa=SET] [threads=N]   every kernel's speed beside the roofline, of all sets in half a minute",
      NULL, false, cmd_bench},
     {"config", "print every option's value and where it came from", RUN_WORDS, NULL, true, cmd_config},
     {"help", "what a command does; all options", "[COMMAND | options | markdown | man | completion]", NULL, false, cmd_help},

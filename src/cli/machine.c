@@ -37,7 +37,8 @@ static void line_of(const char *path, const char *head, char *out, int size) {
 void machine_print(int threads) {
     char name[KERNELS_CPU_NAME], line[8192];
     kernels_cpu_name(name);
-    (void)printf("CPU       %s; %d CPUs for this process, %d threads\n", name, os_cpus(), threads);
+    (void)printf("CPU       %s; %d CPU%s for this process, %d thread%s\n", name, os_cpus(), os_cpus() == 1 ? "" : "s", threads,
+                 threads == 1 ? "" : "s");
     line_of("/proc/cpuinfo", "flags", line, sizeof line);
     (void)printf("flags    ");
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
@@ -64,7 +65,8 @@ void machine_print(int threads) {
 enum { PEAK_NS = 150000000 };
 
 void machine_roofline_head(int threads) {
-    (void)printf("\nroofline, %d threads: matrix products of 1024^3 at their best, GFLOP/s\n  %-12s  %9s  %9s\n", threads, "set", "fp32", "bf16");
+    (void)printf("\nroofline, %d thread%s: matrix products of 1024^3 at their best, GFLOP/s\n  %-12s  %9s  %9s\n", threads, threads == 1 ? "" : "s",
+                 "set", "fp32", "bf16");
 }
 
 err_t machine_peaks(const struct kernels *k, struct pool *pool, struct machine_peaks *out) {
