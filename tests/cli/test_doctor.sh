@@ -73,7 +73,8 @@ numbers doctor
 [ "$(grep -c '^  kernel  ' "$tmp/out")" -eq 2 ] && [ "$(grep -c -e ' compute$' -e ' memory$' "$tmp/out")" -eq "$(($(sed -n 's/.* of \([0-9]*\) right$/\1/p' "$tmp/out" | head -n 1) * 2))" ]
 count $? "a line per kernel and type: $(grep -c -e ' compute$' -e ' memory$' "$tmp/out")"
 is 0 '' bench kernels isa=portable threads=1
-says 'date  *20' 'CPU .* 1 thread$' 'roofline, 1 thread: ' '  portable  *[0-9]' 'portable, fp32: ' 'portable, bf16: '
+says 'date  *20' 'CPU .* 1 thread$' 'roofline, 1 thread: ' '  portable  *[0-9]' 'portable, fp32: ' 'portable, bf16: ' \
+    'portable, fp32: the rooms' '  experts gate, up  *[0-9]' '  logits  *[0-9]'
 numbers 'bench kernels'
 ! grep -q -e '^  avx' -e '^avx' -e '^amx' "$tmp/out"
 count $? "isa=portable measures another set: $(grep -m 1 -e '^  avx' -e '^avx' -e '^amx' "$tmp/out")"
