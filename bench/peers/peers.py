@@ -147,6 +147,7 @@ class Bench:
             return None
         out = json.loads(text.strip().splitlines()[-1])
         row = Row("torch " + name, seq * batch, out["seconds"], out["peak"], out["losses"])
+        row.keys = dict(base=base, init=init, seq=seq, batch=batch, steps=steps, **keys)
         self.show(model, seq, row)
         return row
 
@@ -183,20 +184,25 @@ class Bench:
             del pure  # shown, not compared: it keeps no fp32 masters
             ranks = None if big else self.row_torch(model, "FSDP2, two gloo ranks, autocast", mode="autocast", ranks=2, **common)
             fp32, masters = [r for r in fp32 if r], [r for r in masters if r]
-            again = {d: self.row_mop(model, d + ", again", base, init, SEQ, batch, ["model.dtype=" + d] + MOP[model], 8) for d in ("fp32", "bf16")}
             if not fp32 or not masters:
                 raise RuntimeError("no row of PyTorch to compare with")
             self.check(model, ours["fp32"], fp32[0])
-            best = {d: max(ours[d].rate, again[d].rate) for d in ours}
-            lines.append(self.ratio(model, "bf16", best["bf16"] / max(r.rate for r in fp32 + masters), 2.5))
-            lines.append(self.ratio(model, "fp32", best["fp32"] / max(r.rate for r in fp32), 2.0))
             memory = ours["bf16"].peak / min(r.peak for r in fp32 + masters)
+            # a second round of those that count, in turn: the better of two on both sides
+            best = {d: [ours[d].rate] for d in ours}
+            theirs = {"fp32": max(fp32, key=lambda r: r.rate), "bf16": max(fp32 + masters, key=lambda r: r.rate)}
+            for d in ours:
+                best[d].append(self.row_mop(model, d + ", again", base, init, SEQ, batch, ["model.dtype=" + d] + MOP[model], 8).rate)
+                row = self.row_torch(model, theirs[d].name.removeprefix("torch ") + ", again", **theirs[d].keys)
+                best[d] = max(best[d]) / max([theirs[d].rate] + ([row.rate] if row else []))
+            lines.append(self.ratio(model, "bf16", best["bf16"], 2.5))
+            lines.append(self.ratio(model, "fp32", best["fp32"], 2.0))
             lines.append(self.ratio(model, "memory", memory, None if big else 0.34, below=True))
             if big:
                 lines.append(self.ratio(model, "bytes_per_param", ours["bf16"].peak / params(m, False), None))
                 print(f"  mid   mop's ledger: {ours['bf16'].memory}; 18 bytes a parameter are {18 * params(m, False) / 2**20:.1f} MiB", flush=True)
             elif ranks:
-                lines.append(self.ratio(model, "fsdp2", best["bf16"] / ranks.rate, None))
+                lines.append(self.ratio(model, "fsdp2", ours["bf16"].rate / ranks.rate, None))
             demo = demo or init
         return lines, demo
 
