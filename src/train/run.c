@@ -103,7 +103,7 @@ static err_t open_inner(struct run *r, const struct run_setup *u) {
     r->ex.pool = r->device.pool;
     mesh_self_init(&r->mesh);
     struct arena *each[3] = {&r->arenas.run, &r->arenas.step, &r->arenas.scratch};
-    int64_t dry[3];
+    int64_t dry[3] = {0};
     TRY(plan(r, u, dry));
     const int64_t all = dry[0] + dry[1] + dry[2];
     if (all > os_memory_available()) {
@@ -146,7 +146,7 @@ static struct run begin(const struct model_src *src, const struct run_setup *u) 
 
 err_t run_bytes(const struct model_src *src, const struct run_setup *u, int64_t *bytes) {
     struct run r = begin(src, u);
-    int64_t dry[3];
+    int64_t dry[3] = {0};
     TRY(check_size(&src->spec, u));
     mesh_self_init(&r.mesh);
     TRY(plan(&r, u, dry));
