@@ -60,34 +60,16 @@ static void pack_b(void *dst, const struct matmul_source *s, int64_t lanes, int6
  * which a block of 512 steps runs at two thirds of this speed. */
 static void kernel(int64_t steps, int rows, const void *pa, const void *pb, float *t, int64_t ld, bool first) {
     const char *a = pa, *b = pb;
-    const int64_t b_row = NR * 4, t_row = ld * 4;
-    if (first) {
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
-    } else {
-        _tile_loadd(0, t, t_row);
-        _tile_loadd(1, t + 16, t_row);
-        _tile_loadd(2, t + 16 * ld, t_row);
-        _tile_loadd(3, t + 16 * ld + 16, t_row);
-    }
+    const int64_t b_row = NR * 4;
+    amx_begin_sums(t, ld, first);
     for (int64_t k = 0; k < steps; k += STEP, a += 2 * AMX_TILE_BYTES, b += 2 * AMX_TILE_BYTES) {
         _tile_stream_loadd(4, a, 64);
+        if (rows > 16) _tile_stream_loadd(5, a + AMX_TILE_BYTES, 64);
         _tile_loadd(6, b, b_row);
         _tile_loadd(7, b + 64, b_row);
-        _tile_dpbf16ps(0, 4, 6);
-        _tile_dpbf16ps(1, 4, 7);
-        if (rows > 16) {
-            _tile_stream_loadd(5, a + AMX_TILE_BYTES, 64);
-            _tile_dpbf16ps(2, 5, 6);
-            _tile_dpbf16ps(3, 5, 7);
-        }
+        amx_multiply(rows);
     }
-    _tile_stored(0, t, t_row);
-    _tile_stored(1, t + 16, t_row);
-    _tile_stored(2, t + 16 * ld, t_row);
-    _tile_stored(3, t + 16 * ld + 16, t_row);
+    amx_store_sums(t, ld);
 }
 
 const struct matmul_engine matmul_bf16_amx = {

@@ -19,4 +19,36 @@ static inline void amx_begin(void) { _tile_loadconfig(&amx_config); }
 
 static inline void amx_end(void) { _tile_release(); }
 
+/* In both engines tiles 0 to 3 are 32 x 32 sums, rows ld apart in memory; 4 and 5 are A's, 6 and 7 B's. Zeros, or what t holds. */
+static inline void amx_begin_sums(const float *t, int64_t ld, bool zeros) {
+    if (zeros) {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+    } else {
+        _tile_loadd(0, t, 4 * ld);
+        _tile_loadd(1, t + 16, 4 * ld);
+        _tile_loadd(2, t + 16 * ld, 4 * ld);
+        _tile_loadd(3, t + 16 * ld + 16, 4 * ld);
+    }
+}
+
+static inline void amx_store_sums(float *t, int64_t ld) {
+    _tile_stored(0, t, 4 * ld);
+    _tile_stored(1, t + 16, 4 * ld);
+    _tile_stored(2, t + 16 * ld, 4 * ld);
+    _tile_stored(3, t + 16 * ld + 16, 4 * ld);
+}
+
+/* Sums += A . B of what is in 4 to 7; with 16 rows or fewer 5, 2 and 3 are left alone. */
+static inline void amx_multiply(int rows) {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    if (rows > 16) {
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+    }
+}
+
 #endif

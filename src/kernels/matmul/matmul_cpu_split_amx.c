@@ -103,68 +103,45 @@ static void pack_b(void *dst, const struct matmul_source *s, int64_t lanes, int6
     }
 }
 
-/* Tiles 0 to 3 are C's, 4 and 5 A's, 6 and 7 B's. */
-#define LOAD_A(plane)                                   \
-    _tile_stream_loadd(4, a + (plane)*PLANE_BYTES, 64); \
-    if (rows > 16) _tile_stream_loadd(5, a + (plane)*PLANE_BYTES + AMX_TILE_BYTES, 64)
-#define LOAD_B(plane)                                \
-    _tile_loadd(6, b + (plane)*PLANE_BYTES, 4 * NR); \
-    _tile_loadd(7, b + (plane)*PLANE_BYTES + 64, 4 * NR)
-#define MULTIPLY()               \
-    _tile_dpbf16ps(0, 4, 6);     \
-    _tile_dpbf16ps(1, 4, 7);     \
-    if (rows > 16) {             \
-        _tile_dpbf16ps(2, 5, 6); \
-        _tile_dpbf16ps(3, 5, 7); \
-    }
-
-static inline void store_tiles(float *t, int64_t ld) {
-    _tile_stored(0, t, 4 * ld);
-    _tile_stored(1, t + 16, 4 * ld);
-    _tile_stored(2, t + 16 * ld, 4 * ld);
-    _tile_stored(3, t + 16 * ld + 16, 4 * ld);
+static inline void load_a(const char *plane, int rows) {
+    _tile_stream_loadd(4, plane, 64);
+    if (rows > 16) _tile_stream_loadd(5, plane + AMX_TILE_BYTES, 64);
 }
 
+static inline void load_b(const char *plane) {
+    _tile_loadd(6, plane, 4 * NR);
+    _tile_loadd(7, plane + 64, 4 * NR);
+}
+
+/* Bytes of a step of a panel: hi, mid and lo, one plane after the other. */
+enum { MID = PLANE_BYTES, LO = 2 * PLANE_BYTES, STEP_BYTES = PLANES * PLANE_BYTES };
+
 static void small_products(int64_t steps, int rows, const char *a, const char *b, float *t) {
-    enum { HI, MID, LO };
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-    for (int64_t k = 0; k < steps; k += STEP, a += PLANES * PLANE_BYTES, b += PLANES * PLANE_BYTES) {
-        LOAD_A(HI);
-        LOAD_B(LO);
-        MULTIPLY();
-        LOAD_B(MID);
-        MULTIPLY();
-        LOAD_A(MID);
-        MULTIPLY();
-        LOAD_B(HI);
-        MULTIPLY();
-        LOAD_A(LO);
-        MULTIPLY();
+    amx_begin_sums(t, NR, true);
+    for (int64_t k = 0; k < steps; k += STEP, a += STEP_BYTES, b += STEP_BYTES) {
+        load_a(a, rows);
+        load_b(b + LO);
+        amx_multiply(rows);
+        load_b(b + MID);
+        amx_multiply(rows);
+        load_a(a + MID, rows);
+        amx_multiply(rows);
+        load_b(b);
+        amx_multiply(rows);
+        load_a(a + LO, rows);
+        amx_multiply(rows);
     }
-    store_tiles(t, NR);
+    amx_store_sums(t, NR);
 }
 
 static void large_products(int64_t steps, int rows, const char *a, const char *b, float *t, int64_t ld, bool first) {
-    if (first) {
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
-    } else {
-        _tile_loadd(0, t, 4 * ld);
-        _tile_loadd(1, t + 16, 4 * ld);
-        _tile_loadd(2, t + 16 * ld, 4 * ld);
-        _tile_loadd(3, t + 16 * ld + 16, 4 * ld);
+    amx_begin_sums(t, ld, first);
+    for (int64_t k = 0; k < steps; k += STEP, a += STEP_BYTES, b += STEP_BYTES) {
+        load_a(a, rows);
+        load_b(b);
+        amx_multiply(rows);
     }
-    for (int64_t k = 0; k < steps; k += STEP, a += PLANES * PLANE_BYTES, b += PLANES * PLANE_BYTES) {
-        LOAD_A(0);
-        LOAD_B(0);
-        MULTIPLY();
-    }
-    store_tiles(t, ld);
+    amx_store_sums(t, ld);
 }
 
 /* Of an infinite number only hi means something, and what the small products became of it is left out. */
