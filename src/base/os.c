@@ -295,6 +295,12 @@ err_t os_append_open(const char *path, int *fd) {
     return OK;
 }
 
+err_t os_truncate(const char *path, int64_t bytes) {
+    if (fault_hit(FAULT_WRITE) || truncate(path, bytes) != 0)
+        return FAIL(ERR_IO, "cannot cut %s to its first %lld bytes: %s; check its permissions", path, (long long)bytes, strerror(errno));
+    return OK;
+}
+
 err_t os_append(int fd, const char *path, const void *data, int64_t bytes) {
     const char *p = data;
     while (bytes > 0) {
@@ -364,7 +370,7 @@ err_t os_reserve(size_t bytes, const char *what, void **out) {
     if (p == MAP_FAILED)
         return FAIL(ERR_NOMEM, "cannot reserve %.1f MiB for %s: %s; use a smaller model, batch or sequence", (double)bytes / 1048576.0, what,
                     strerror(errno));
-    /* matrices are read in columns of many rows: with pages of 4 KiB a third of a product's time went into finding them */
+    /* matrices are read in columns of many rows, each on a page of its own if pages are small */
     if (bytes > SMALL) (void)madvise(p, bytes, MADV_HUGEPAGE);
     *out = p;
     return OK;

@@ -48,6 +48,8 @@ MUST err_t os_write_all(const char *path, const void *data, int64_t bytes);
 
 /* Append-only log file: opened once, each line written whole. */
 MUST err_t os_append_open(const char *path, int *fd);
+/* The file is its first `bytes` from now on, in place. */
+MUST err_t os_truncate(const char *path, int64_t bytes);
 MUST err_t os_append(int fd, const char *path, const void *data, int64_t bytes);
 
 int64_t os_now_ns(void);    /* monotonic */

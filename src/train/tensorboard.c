@@ -1,9 +1,7 @@
 #include "train/tensorboard.h"
 
-#include "base/fault.h"
 #include "base/num.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,9 +167,7 @@ static err_t cut(const char *path, int64_t step, int64_t *steps) {
         *steps += scalars;
     }
     free(text);
-    if (at < bytes && (fault_hit(FAULT_WRITE) || truncate(path, at) != 0))
-        return FAIL(ERR_IO, "cannot cut %s to its first %lld bytes: %s; check its permissions", path, (long long)at, strerror(errno));
-    return OK;
+    return at < bytes ? os_truncate(path, at) : OK;
 }
 
 static bool is_ours(const char *name) {
