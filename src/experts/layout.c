@@ -15,17 +15,18 @@ const struct opt experts_opt_list[] = {
     {.key = NULL},
 };
 
-/* Tokens whose rows lie in memory at a time, and the chunks that they are. */
-static int64_t chunk_tokens(const struct shape *h) { return shape_kept(h) ? h->tokens : i64_min(h->tokens, EXPERTS_CHUNK); }
-static int64_t chunks(const struct shape *h) { return i64_div_up(chunk_tokens(h), EXPERTS_CHUNK); }
+/* Tokens of the largest chunk; tokens whose rows a set holds, and the chunks that they are. */
+static int64_t chunk_tokens(const struct shape *h) { return i64_min(h->tokens, EXPERTS_CHUNK); }
+static int64_t set_tokens(const struct shape *h) { return shape_kept(h) ? h->tokens : chunk_tokens(h); }
+static int64_t set_chunks(const struct shape *h) { return i64_div_up(set_tokens(h), EXPERTS_CHUNK); }
 
 err_t experts_bytes(const struct shape *h, struct ledger *out) {
     const struct spec *s = h->spec;
     const int64_t layers = spec_moe_layers(s);
     if (layers == 0) return OK;
-    const int64_t t = h->tokens, b = dtype_bytes(h->act), e = s->experts, k = s->top_k, r = chunk_tokens(h) * k, i = s->expert_width;
+    const int64_t t = h->tokens, b = dtype_bytes(h->act), e = s->experts, k = s->top_k, r = set_tokens(h) * k, i = s->expert_width;
     const int64_t slots = shape_slots(h, (int)layers);
-    const int64_t set = arena_bytes(t * e * b) + arena_bytes(4 * t * k) + arena_bytes(8 * chunks(h) * (e + 1)) + 2 * arena_bytes(4 * r) +
+    const int64_t set = arena_bytes(t * e * b) + arena_bytes(4 * t * k) + arena_bytes(8 * set_chunks(h) * (e + 1)) + 2 * arena_bytes(4 * r) +
                         2 * arena_bytes(r * s->hidden * b) + arena_bytes(r * 2 * i * b) + arena_bytes(r * i * b);
     TRY(ledger_predict(out, "experts", "sets", TIER_DEVICE, LIFE_RUN, arena_bytes(slots * (int64_t)sizeof(struct experts_saved))));
     TRY(ledger_predict(out, "experts", "routing", TIER_DEVICE, LIFE_RUN,
@@ -34,7 +35,7 @@ err_t experts_bytes(const struct shape *h, struct ledger *out) {
     TRY(ledger_predict(out, "experts", "intermediates", TIER_DEVICE, shape_kept(h) ? LIFE_STEP : LIFE_SCRATCH, slots * set));
     if (h->backward)
         TRY(ledger_predict(out, "experts", "gradients", TIER_DEVICE, LIFE_SCRATCH,
-                           arena_bytes(4 * t * k) + arena_bytes(i64_min(t, EXPERTS_CHUNK) * k * i * b) + arena_bytes(t * s->hidden * b)));
+                           arena_bytes(4 * t * k) + arena_bytes(chunk_tokens(h) * k * i * b) + arena_bytes(t * s->hidden * b)));
     return OK;
 }
 
@@ -43,7 +44,7 @@ err_t experts_layout(struct experts *m, const struct exec *ex, const struct stor
     const struct spec *s = h->spec;
     *m = (struct experts){.ex = ex, .store = store, .mesh = mesh, .shape = *h, .layers = spec_moe_layers(s)};
     if (m->layers == 0) return OK;
-    const int64_t t = h->tokens, b = dtype_bytes(h->act), e = s->experts, k = s->top_k, r = chunk_tokens(h) * k, i = s->expert_width, l = m->layers;
+    const int64_t t = h->tokens, b = dtype_bytes(h->act), e = s->experts, k = s->top_k, r = set_tokens(h) * k, i = s->expert_width, l = m->layers;
     struct arena *run = &arenas->run, *scratch = &arenas->scratch;
     TRY(ARENA(run, "experts", "routing", l * t * k, &m->ids));
     TRY(ARENA(run, "experts", "routing", l * e, &m->count));
@@ -62,7 +63,7 @@ err_t experts_layout(struct experts *m, const struct exec *ex, const struct stor
         struct experts_saved unused, *v = m->saved ? &m->saved[n] : &unused;
         TRY(arena_push(keep, "experts", "intermediates", t * e * b, &v->logits));
         TRY(ARENA(keep, "experts", "intermediates", t * k, &v->weights));
-        TRY(ARENA(keep, "experts", "intermediates", chunks(h) * (e + 1), &v->off));
+        TRY(ARENA(keep, "experts", "intermediates", set_chunks(h) * (e + 1), &v->off));
         TRY(ARENA(keep, "experts", "intermediates", r, &v->token));
         TRY(ARENA(keep, "experts", "intermediates", r, &v->pos));
         TRY(arena_push(keep, "experts", "intermediates", r * s->hidden * b, &v->in));
@@ -72,7 +73,7 @@ err_t experts_layout(struct experts *m, const struct exec *ex, const struct stor
     }
     if (!h->backward) return OK;
     TRY(ARENA(scratch, "experts", "gradients", t * k, &m->dweights));
-    TRY(arena_push(scratch, "experts", "gradients", i64_min(t, EXPERTS_CHUNK) * k * i * b, &m->dmid));
+    TRY(arena_push(scratch, "experts", "gradients", chunk_tokens(h) * k * i * b, &m->dmid));
     TRY(arena_push(scratch, "experts", "gradients", t * s->hidden * b, &m->dh_router));
     return OK;
 }

@@ -71,9 +71,10 @@ struct chunk {
 static struct chunk chunk_at(const struct experts *m, int slot, int64_t first) {
     const struct spec *s = m->shape.spec;
     const struct experts_saved *v = &m->saved[slot];
-    const int64_t b = dtype_bytes(m->shape.act), row = shape_kept(&m->shape) ? first * s->top_k : 0;
+    const int64_t kept = shape_kept(&m->shape) ? first : 0; /* tokens of the set that lie before the chunk */
+    const int64_t b = dtype_bytes(m->shape.act), row = kept * s->top_k;
     struct chunk c = {.first = first, .tokens = i64_min(m->shape.tokens - first, EXPERTS_CHUNK)};
-    c.off = v->off + (shape_kept(&m->shape) ? first / EXPERTS_CHUNK * (s->experts + 1) : 0);
+    c.off = v->off + kept / EXPERTS_CHUNK * (s->experts + 1);
     c.token = v->token + row;
     c.pos = v->pos + row;
     c.in = (char *)v->in + row * s->hidden * b;
