@@ -105,7 +105,10 @@ static err_t choose_keep(struct loop *p, struct run_setup *u) {
     TRY(run_bytes(&p->src, u, &bytes));
     const double budget = s->budget > 0 ? s->budget : 0.75 * (double)os_memory_available() / 1073741824.0, needed = (double)bytes / 1073741824.0;
     u->keep = needed <= budget;
-    log_line(LOG_RUN, "what backward needs again is %s: kept, the run would hold %.2f GiB, and %.2f may be", u->keep ? "kept" : "computed again",
+    log_line(LOG_RUN,
+             u->keep ? "what backward needs again is kept: the run holds %.2f GiB, of %.2f GiB that it may (stash.budget)"
+                     : "what backward needs again is computed again: kept, the run would hold %.2f GiB, more than the %.2f GiB that it may "
+                       "(stash.budget)",
              needed, budget);
     return OK;
 }
