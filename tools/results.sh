@@ -11,7 +11,12 @@ log=out/results/train.log
 mkdir -p out/results "$docs"
 rm -rf "$run"
 start=$(date +%s)
-tools/demo.sh "$mop" "$run" 2>&1 | tee "$log"
+echo "results.sh: the demo, some minutes; what it says goes to $log"
+tools/demo.sh "$mop" "$run" >"$log" 2>&1 || {
+    tail -n 20 "$log" >&2
+    echo "results.sh: the demo failed; nothing was written" >&2
+    exit 1
+}
 took=$(($(date +%s) - start))
 "$mop" plot "$run" out="$docs/demo.svg"
 "$mop" bench kernels >"$docs/kernels.txt"
