@@ -54,18 +54,22 @@ struct product { /* y = x W^T, dx = dy W, dW += dy^T x; the rows lie in groups o
     int64_t rows, out, in;
 };
 
+struct launch {
+    const struct kernels *k;
+    struct pool *pool;
+    const struct matmul_args *args;
+};
+
+static void launch(void *arg, int i) {
+    (void)i;
+    const struct launch *l = arg;
+    l->k->matmul(l->pool, l->args);
+}
+
 /* Operations a second and the share of what the roofline allows, of the fastest of the launches in PRODUCT_NS. */
 static void print_product(const struct kernels *k, struct pool *pool, const struct matmul_args *a, double flops, double copy) {
     const struct cost cost = matmul_cost(a);
-    const int64_t begin = os_now_ns();
-    int64_t best = INT64_MAX, start;
-    do {
-        start = os_now_ns();
-        k->matmul(pool, a);
-        const int64_t ns = os_now_ns() - start;
-        best = ns < best ? ns : best;
-    } while (os_now_ns() - begin < PRODUCT_NS);
-    const double ns = best > 0 ? (double)best : 1;
+    const double ns = (double)roofline_shortest_ns(launch, &(struct launch){k, pool, a}, PRODUCT_NS);
     (void)printf("  %9.1f  %5.1f", cost.flops / ns, 100 * roofline_seconds(cost, flops, copy) * 1e9 / ns);
 }
 

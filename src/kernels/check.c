@@ -2,6 +2,7 @@
 
 #include "base/num.h"
 #include "base/os.h"
+#include "kernels/roofline.h"
 
 #include <math.h>
 
@@ -61,11 +62,7 @@ static void check_rows(const struct kernels *k, struct pool *pool, enum dtype ac
     enum { ROWS = 37, IN = 83, OUT = 51 };
     const int64_t b = dtype_bytes(act);
     char *x = memory, *w = memory + CASE_AWKWARD_BYTES / 4, *y = memory + CASE_AWKWARD_BYTES / 2;
-    for (int64_t i = 0; i < CASE_AWKWARD_BYTES / 4 / b; i++) { /* x and w */
-        const float v = (float)(i * 2654435761 >> 7 & 1023) / 512.0f - 1.0f;
-        if (act == DT_BF16) ((bf16 *)(void *)x)[i] = bf16_of_f32(v);
-        else ((float *)(void *)x)[i] = v;
-    }
+    roofline_numbers(act, x, CASE_AWKWARD_BYTES / 4 / b); /* x and w */
     memcpy(w, x + (int64_t)ROWS * IN * b, (size_t)(IN * OUT * b));
     for (int nn = 0; nn < 2; nn++) {
         struct matmul_args a = {.kind = nn ? MATMUL_NN : MATMUL_NT,

@@ -5,13 +5,37 @@
 
 enum { SIDE = 1024, COPY_BYTES = 128 << 20, COPY_PART = 1 << 20, AT_LEAST = 3 };
 
-/* Numbers of ordinary size, without the cost of random ones: what is multiplied does not change the time, unless it were all zero. */
-static void fill(enum dtype t, void *p, int64_t n) {
+void roofline_numbers(enum dtype t, void *p, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         const float x = (float)((i * 2654435761) >> 7 & 1023) / 512.0f - 1.0f;
         if (t == DT_BF16) ((bf16 *)p)[i] = bf16_of_f32(x);
         else ((float *)p)[i] = x;
     }
+}
+
+int64_t roofline_shortest_ns(void (*once)(void *arg, int i), void *arg, int64_t budget_ns) {
+    int64_t shortest = INT64_MAX;
+    const int64_t begin = os_now_ns();
+    for (int i = 0; i < AT_LEAST || os_now_ns() - begin < budget_ns; i++) {
+        const int64_t start = os_now_ns();
+        once(arg, i);
+        shortest = i64_min(shortest, os_now_ns() - start);
+    }
+    return i64_max(1, shortest);
+}
+
+struct product {
+    const struct kernels *k;
+    struct pool *pool;
+    enum dtype act;
+    struct matmul_args args;
+};
+
+static void multiply(void *arg, int i) {
+    struct product *p = arg;
+    p->args.kind = (enum matmul_kind)(i % 3);
+    p->args.c_dtype = p->args.kind == MATMUL_TN ? DT_F32 : p->act; /* as the rooms do */
+    p->k->matmul(p->pool, &p->args);
 }
 
 err_t roofline_matmul(const struct kernels *k, struct pool *pool, enum dtype act, int64_t budget_ns, double *flops) {
@@ -20,35 +44,30 @@ err_t roofline_matmul(const struct kernels *k, struct pool *pool, enum dtype act
     void *memory;
     TRY(os_reserve(all, "the measurement of the matrix product", &memory));
     char *at = memory;
-    struct matmul_args a = {.groups = 1,
-                            .rows = SIDE,
-                            .m = SIDE,
-                            .n = SIDE,
-                            .k = SIDE,
-                            .a = at,
-                            .lda = SIDE,
-                            .b = at + one,
-                            .ldb = SIDE,
-                            .c = at + 2 * one,
-                            .ldc = SIDE,
-                            .a_dtype = act,
-                            .b_dtype = act};
-    fill(act, at, n);
-    fill(act, at + one, n);
-    double best = 0;
-    const int64_t begin = os_now_ns();
-    for (int i = 0; i < AT_LEAST || os_now_ns() - begin < budget_ns; i++) {
-        a.kind = (enum matmul_kind)(i % 3);
-        a.c_dtype = a.kind == MATMUL_TN ? DT_F32 : act; /* as the rooms do */
-        const int64_t start = os_now_ns();
-        k->matmul(pool, &a);
-        const double rate = 2.0 * SIDE * SIDE * SIDE / ((double)i64_max(1, os_now_ns() - start) / 1e9);
-        best = rate > best ? rate : best;
-    }
+    struct product p = {k, pool, act, {0}};
+    p.args = (struct matmul_args){.groups = 1,
+                                  .rows = SIDE,
+                                  .m = SIDE,
+                                  .n = SIDE,
+                                  .k = SIDE,
+                                  .a = at,
+                                  .lda = SIDE,
+                                  .b = at + one,
+                                  .ldb = SIDE,
+                                  .c = at + 2 * one,
+                                  .ldc = SIDE,
+                                  .a_dtype = act,
+                                  .b_dtype = act};
+    roofline_numbers(act, at, 2 * n);
+    *flops = 2e9 * SIDE * SIDE * SIDE / (double)roofline_shortest_ns(multiply, &p, budget_ns);
     os_release(memory, all);
-    *flops = best;
     return OK;
 }
+
+struct copy {
+    struct pool *pool;
+    char *memory;
+};
 
 static void copy_part(void *arg, int64_t i, int worker) {
     (void)worker;
@@ -56,21 +75,20 @@ static void copy_part(void *arg, int64_t i, int worker) {
     memcpy(p + COPY_BYTES + i * COPY_PART, p + i * COPY_PART, COPY_PART);
 }
 
+static void copy(void *arg, int i) {
+    (void)i;
+    const struct copy *c = arg;
+    pool_run(c->pool, COPY_BYTES / COPY_PART, copy_part, c->memory);
+}
+
 err_t roofline_copy(struct pool *pool, int64_t budget_ns, double *bytes) {
     const size_t all = 2 * (size_t)COPY_BYTES;
     void *memory;
     TRY(os_reserve(all, "the measurement of a copy", &memory));
     memset(memory, 1, all); /* pages that were never written are one page of zeros */
-    double best = 0;
-    const int64_t begin = os_now_ns();
-    for (int i = 0; i < AT_LEAST || os_now_ns() - begin < budget_ns; i++) {
-        const int64_t start = os_now_ns();
-        pool_run(pool, COPY_BYTES / COPY_PART, copy_part, memory);
-        const double rate = (double)all / ((double)i64_max(1, os_now_ns() - start) / 1e9);
-        best = rate > best ? rate : best;
-    }
+    struct copy c = {pool, memory};
+    *bytes = (double)all * 1e9 / (double)roofline_shortest_ns(copy, &c, budget_ns);
     os_release(memory, all);
-    *bytes = best;
     return OK;
 }
 
