@@ -106,7 +106,7 @@ results:
 
 # mop beside PyTorch, which is installed in a folder of its own; under 25 minutes, some GB of disk
 bench-peers:
-	tools/deps.sh build
+	tools/deps.sh build peers
 	+$(MAKE) -j$(JOBS) all
 	bench/peers/run.sh $(BUILD)/mop $(BUILD)/peers
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# deps.sh GROUP...: install with apt-get what is missing of the groups' packages: build, demo, ci. Where all is there
+# deps.sh GROUP...: install with apt-get what is missing of the groups' packages: build, demo, ci, peers. Where all is there
 # nothing is run and no rights are needed.
 set -eu
 
@@ -8,9 +8,10 @@ for group in "$@"; do
     case $group in
     build) packages="$packages gcc libc6-dev make pkg-config binutils libjansson-dev libyaml-dev libpcre2-dev libutf8proc-dev libxxhash-dev" ;;
     demo) packages="$packages perl-doc" ;;
+    peers) packages="$packages python3 python3-venv g++" ;; # g++: what torch.compile compiles with
     ci) packages="$packages clang clang-tidy clang-format libclang-rt-14-dev" ;;
     *)
-        echo "deps.sh: no group $group; give build, demo or ci" >&2
+        echo "deps.sh: no group $group; give build, demo, ci or peers" >&2
         exit 2
         ;;
     esac

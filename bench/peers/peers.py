@@ -1,7 +1,8 @@
 """mop beside PyTorch: the same models from the same weights on the same random tokens, in turn, in one run.
 
 Every row is a process of its own. tokens/s is that of the median step without the first; peak is the process's largest resident
-memory (VmHWM, of both ranks together for FSDP2). Model GFLOP/s counts, for both alike, 6 times the weights that a token meets (no
+memory (VmHWM, of both ranks together for FSDP2; mop's by wait4, which is never below this program's own, some 60 MiB). FSDP2's
+AdamW is not the fused one, and its ratio is of the first round. Model GFLOP/s counts, for both alike, 6 times the weights that a token meets (no
 embedding) + 6 * layers * seq * heads' width a token. The last lines are `ratio MODEL ROW VALUE`, with the floor each is held to;
 exit status 1 if one is missed or the losses of the two programs differ.
 """
@@ -23,8 +24,9 @@ import numpy as np
 import xxhash
 
 QUICK = os.environ.get("PEERS_QUICK") == "1"
-TIME_LIMIT = 1450  # seconds after which no optional row is begun
+TIME_LIMIT = 1100  # seconds after which no optional row is begun
 ROW_LIMIT = 300  # seconds of one row
+LOSS_BOUND = 1e-5  # relative; that of mop parity for the losses of ten steps in fp32
 BEGUN = time.monotonic()
 
 MODELS = {
@@ -153,12 +155,12 @@ class Bench:
         return row
 
     def check(self, model, ours, theirs):
-        """fp32 against fp32 from the same weights: three losses, each a mean over thousands of targets in fp32."""
+        """fp32 against fp32 from the same weights: three losses."""
         pairs = list(zip(ours.losses[:3], theirs.losses[:3]))
         off = [abs(a - b) / abs(b) for a, b in pairs]
         worst = max(off) if len(pairs) == 3 and all(map(math.isfinite, off)) else math.inf
-        print(f"check {model} loss torch {theirs.losses[0]:.6f} mop {ours.losses[0]:.6f}, three steps within {worst:.1e} (at most 2e-5)", flush=True)
-        self.missed += not worst < 2e-5
+        print(f"check {model} loss torch {theirs.losses[0]:.6f} mop {ours.losses[0]:.6f}, three steps within {worst:.1e} (at most {LOSS_BOUND})", flush=True)
+        self.missed += not worst < LOSS_BOUND
 
     def ratio(self, model, row, value, floor, below=False):
         floor = None if QUICK else floor  # too small to mean anything
@@ -178,11 +180,10 @@ class Bench:
             common = dict(base=base, init=init, seq=SEQ, batch=batch, steps=steps)
             fp32 = [self.row_torch(model, "fp32, grouped experts", optional=False, **common)]
             masters = [self.row_torch(model, "bf16 autocast, grouped", optional=False, mode="autocast", **common)]
-            if not big:
-                fp32.append(self.row_torch(model, "fp32, eager experts", experts="eager", **common))
-                masters.append(self.row_torch(model, "bf16 autocast, eager", experts="eager", mode="autocast", **common))
-                fp32.append(self.row_torch(model, "fp32, grouped, compiled", compile=True, **common))
-                masters.append(self.row_torch(model, "bf16 autocast, grouped, compiled", mode="autocast", compile=True, **common))
+            fp32.append(self.row_torch(model, "fp32, grouped, compiled", compile=True, **common))
+            masters.append(self.row_torch(model, "bf16 autocast, grouped, compiled", mode="autocast", compile=True, **common))
+            fp32.append(self.row_torch(model, "fp32, eager experts", experts="eager", **common))
+            masters.append(self.row_torch(model, "bf16 autocast, eager", experts="eager", mode="autocast", **common))
             pure = self.row_torch(model, "pure bf16, grouped", mode="pure", **common)
             del pure  # shown, not compared: it keeps no fp32 masters
             ranks = None if big else self.row_torch(model, "FSDP2, two gloo ranks, autocast", mode="autocast", ranks=2, **common)

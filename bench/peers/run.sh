@@ -7,17 +7,6 @@ mop=$1
 folder=$2
 here=$(dirname "$0")
 
-sudo=
-[ "$(id -u)" = 0 ] || sudo=sudo
-missing=
-python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3 python3-venv"
-command -v g++ >/dev/null || missing="$missing g++" # what torch.compile compiles with
-if [ -n "$missing" ]; then
-    echo "run.sh: installing with apt-get:$missing"
-    install() { $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing </dev/null; }
-    install || { $sudo apt-get update -q && install; }
-fi
-
 mkdir -p "$folder"
 if ! [ -e "$folder/venv/installed" ]; then
     echo "run.sh: installing PyTorch in $folder/venv"
