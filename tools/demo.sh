@@ -1,10 +1,10 @@
 #!/bin/sh
-# demo.sh MOP [OUT]: from text to a trained mixture-of-experts model and a sample of what it writes. Every part that is there already is
+# demo.sh MOP [OUT DATA]: from text to a trained mixture-of-experts model and a sample of what it writes. Every part that is there already is
 # left as it is, so a second call goes on where the first ended.
 set -eu
 
 mop=$1
-data=out/demo-data
+data=${3:-out/demo-data}
 out=${2:-out/demo}
 
 mkdir -p "$data/text"

@@ -5,14 +5,15 @@ set -eu
 
 mop=$1
 run=out/results/demo
+data=out/results/data
 docs=docs/results
 log=out/results/train.log
 
 mkdir -p out/results "$docs"
-rm -rf "$run"
+rm -rf "$run" "$data"
 start=$(date +%s)
 echo "results.sh: the demo, some minutes; what it says goes to $log"
-tools/demo.sh "$mop" "$run" >"$log" 2>&1 || {
+tools/demo.sh "$mop" "$run" "$data" >"$log" 2>&1 || {
     tail -n 20 "$log" >&2
     echo "results.sh: the demo failed; nothing was written" >&2
     exit 1
@@ -46,6 +47,9 @@ figures() {
     echo "The sample, after \"=head1 DESCRIPTION\":"
     echo
     sed -n '/^== 5\/5/,/^The model is in/p' "$log" | sed '1d;$d' | sed 's/^/    /'
+    echo "Where its time went:"
+    echo
+    sed -n '/^time: .* steps of/,/^matrix products:/p' "$log" | sed 's/^/    /'
 } >"$docs/demo.md"
 figures >out/results/figures
 awk -v file=out/results/figures '
