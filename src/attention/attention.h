@@ -15,8 +15,15 @@
 #ifndef MOP_ATTENTION_ATTENTION_H
 #define MOP_ATTENTION_ATTENTION_H
 
+#include "base/opt.h"
+#include "comm/mesh.h"
 #include "kernels/exec.h"
 #include "model/store.h"
+
+struct attention_opts {
+    int64_t head_chunks; /* of Ulysses; 1: all of the rank's heads at once */
+};
+extern const struct opt attention_opt_list[];
 
 struct attention_saved {
     void *qkv;              /* (T, q+2kv) act: projections with bias; without rot also turned in place */
@@ -29,6 +36,8 @@ struct attention_saved {
 struct attention {
     const struct exec *ex;
     const struct store *store;
+    struct mesh *mesh;
+    struct attention_opts opts;
     struct shape shape;
     struct attention_saved *saved; /* [slots] */
     float *cos, *sin;              /* (S, hd/2) */
@@ -42,13 +51,14 @@ struct attention {
 /* What one call needs to know of the batch. */
 struct attention_batch {
     const int32_t *positions; /* (T) below max_positions given to the layout */
-    const int32_t *start;     /* (T) absolute in the micro-batch; with a cache, in the cache */
+    const int32_t *start;     /* (T) absolute in the micro-batch; with a cache, in the cache. Not read where D > 1 */
+    const int32_t *start_all; /* (rows*seq*D) of the block's whole sequences, one behind the other, absolute; where D is 1, start */
 };
 
 /* Predict by the formula above; lay out (twice: dry, then real). `positions`: how many have a cos and sin. Local. */
-MUST err_t attention_bytes(const struct shape *h, int64_t positions, struct ledger *out);
-MUST err_t attention_layout(struct attention *a, const struct exec *ex, const struct store *store, const struct shape *h, int64_t positions,
-                            struct arenas *m);
+MUST err_t attention_bytes(const struct shape *h, const struct attention_opts *o, int64_t positions, struct ledger *out);
+MUST err_t attention_layout(struct attention *a, const struct exec *ex, const struct store *store, struct mesh *mesh, const struct attention_opts *o,
+                            const struct shape *h, int64_t positions, struct arenas *m);
 
 /* Keys and values of up to `rows` tokens for calls that continue one sequence (generation): a call's rows come behind the
  * `cached` rows that the caller says are there, attend to these too, and are kept. Forward only. Local. */

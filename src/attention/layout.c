@@ -11,7 +11,19 @@ static int64_t rot_width(const struct spec *s) {
 static int64_t norms_q(const struct spec *s) { return s->qk_norm == QK_NORM_HEAD ? s->heads : s->qk_norm == QK_NORM_ALL; }
 static int64_t norms_k(const struct spec *s) { return s->qk_norm == QK_NORM_HEAD ? s->kv_heads : s->qk_norm == QK_NORM_ALL; }
 
-err_t attention_bytes(const struct shape *h, int64_t positions, struct ledger *out) {
+const struct opt attention_opt_list[] = {
+    {.key = "attention.head_chunks",
+     .type = OPT_INT,
+     .offset = offsetof(struct attention_opts, head_chunks),
+     .def = "1",
+     .lo = 1,
+     .hi = 4096,
+     .help = "parts in which a rank's heads go through attention where mesh.seq is more than 1: more parts hold less at once"},
+    {.key = NULL},
+};
+
+err_t attention_bytes(const struct shape *h, const struct attention_opts *o, int64_t positions, struct ledger *out) {
+    (void)o;
     const struct spec *s = h->spec;
     const int64_t t = h->tokens, b = dtype_bytes(h->act), q = (int64_t)s->heads * s->head_dim, kv = (int64_t)s->kv_heads * s->head_dim;
     const int64_t slots = shape_slots(h, s->layers), rot = rot_width(s);
@@ -59,12 +71,12 @@ static void fill_tables(const struct spec *s, enum dtype act, int64_t positions,
         }
 }
 
-err_t attention_layout(struct attention *a, const struct exec *ex, const struct store *store, const struct shape *h, int64_t positions,
-                       struct arenas *m) {
+err_t attention_layout(struct attention *a, const struct exec *ex, const struct store *store, struct mesh *mesh, const struct attention_opts *o,
+                       const struct shape *h, int64_t positions, struct arenas *m) {
     const struct spec *s = h->spec;
     const int64_t t = h->tokens, b = dtype_bytes(h->act);
     ENSURE(s->head_dim <= ATTENTION_DIM_MAX && s->head_dim % 2 == 0);
-    *a = (struct attention){.ex = ex, .store = store, .shape = *h, .rot_width = rot_width(s)};
+    *a = (struct attention){.ex = ex, .store = store, .mesh = mesh, .opts = *o, .shape = *h, .rot_width = rot_width(s)};
     a->q_width = (int64_t)s->heads * s->head_dim;
     a->kv_width = (int64_t)s->kv_heads * s->head_dim;
     const int64_t all = a->q_width + 2 * a->kv_width;

@@ -52,7 +52,11 @@ struct options {
     struct data_opts data;
     struct train_opts train;
     struct optim_opts optim;
+    struct dense_opts dense;
+    struct attention_opts attention;
     struct experts_opts experts;
+    struct vocab_opts vocab;
+    struct mesh_opts mesh;
     struct stash_opts stash;
     struct ckpt_opts ckpt;
 };

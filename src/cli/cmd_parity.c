@@ -37,7 +37,11 @@ static err_t compare(const struct options *o, const struct parity_opts *own, str
     if (own->dump) TRY(check_dump(own->dump, o->model.init));
     TRY(model_src_open(&o->model, NULL, 0, src));
     TRY(golden_open(o->model.init, src, g));
-    TRY(numbers_measure(g, src, o->model.dtype, o->stash.strategy == STASH_KEEP, o->cli.threads, own->isa, n));
+    const struct run_setup how = {.keep = o->stash.strategy == STASH_KEEP,
+                                  .threads = o->cli.threads,
+                                  .isa = own->isa,
+                                  .rooms = {&o->dense, &o->attention, &o->experts, &o->vocab}};
+    TRY(numbers_measure(g, src, o->model.dtype, &how, n));
     if (own->dump) TRY(numbers_dump(g, src, n, own->dump));
     int64_t excess;
     TRY(numbers_compare(g, src, n, o->model.dtype, &excess));

@@ -51,7 +51,8 @@ err_t cmd_train(int argc, char **argv) {
                                 .data = &o.data,
                                 .train = &o.train,
                                 .optim = &o.optim,
-                                .experts = &o.experts,
+                                .rooms = {&o.dense, &o.attention, &o.experts, &o.vocab},
+                                .mesh = &o.mesh,
                                 .stash = &o.stash,
                                 .ckpt = &o.ckpt,
                                 .out = o.cli.out,
@@ -59,7 +60,9 @@ err_t cmd_train(int argc, char **argv) {
                                 .threads = o.cli.threads,
                                 .stop = &watch.stop,
                                 .report = &watch.report};
-        err = train_run(&job);
+        struct comm self;
+        comm_self_init(&self);
+        err = train_run(&job, &self);
         (void)pthread_cancel(thread);
         (void)pthread_join(thread, NULL);
     }

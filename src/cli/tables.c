@@ -13,9 +13,18 @@ const struct opt cli_opt_list[] = {
 
 int cli_tables(struct opt_table out[OPT_TABLES], struct options *values) {
     const struct opt_table tables[] = {
-        {"run", cli_opt_list, &values->cli},       {"model", model_opt_list, &values->model}, {"data", data_opt_list, &values->data},
-        {"train", train_opt_list, &values->train}, {"optim", optim_opt_list, &values->optim}, {"experts", experts_opt_list, &values->experts},
-        {"stash", stash_opt_list, &values->stash}, {"ckpt", ckpt_opt_list, &values->ckpt},
+        {"run", cli_opt_list, &values->cli},
+        {"model", model_opt_list, &values->model},
+        {"data", data_opt_list, &values->data},
+        {"train", train_opt_list, &values->train},
+        {"optim", optim_opt_list, &values->optim},
+        {"mesh", mesh_opt_list, &values->mesh},
+        {"dense", dense_opt_list, &values->dense},
+        {"attention", attention_opt_list, &values->attention},
+        {"experts", experts_opt_list, &values->experts},
+        {"vocab", vocab_opt_list, &values->vocab},
+        {"stash", stash_opt_list, &values->stash},
+        {"ckpt", ckpt_opt_list, &values->ckpt},
     };
     int count = (int)(sizeof tables / sizeof tables[0]);
     for (int i = 0; i < count; i++) out[i] = tables[i];

@@ -22,8 +22,12 @@
 #include "kernels/exec.h"
 #include "model/store.h"
 
+enum experts_strategy { EXPERTS_PIPELINED, EXPERTS_LLEP, EXPERTS_EP, EXPERTS_GATHER };
 struct experts_opts {
-    double balance_rate; /* u of DeepSeek-V3's bias balancing; 0: off */
+    int strategy;
+    double alpha, min_rows, lambda; /* mop.md 3.4 */
+    int64_t chunk, chunks_max;      /* mop.md 3.5 */
+    double balance_rate;            /* u of DeepSeek-V3's bias balancing; 0: off */
 };
 extern const struct opt experts_opt_list[];
 
@@ -44,8 +48,9 @@ struct experts_saved {
 
 struct experts {
     const struct exec *ex;
-    const struct store *store;
+    struct store *store;
     struct mesh *mesh;
+    struct experts_opts opts;
     struct shape shape;
     int layers;                  /* MoE layers */
     struct experts_saved *saved; /* [slots] */
@@ -63,9 +68,9 @@ struct experts {
     const uint16_t *given; /* (layers, T, k) a routing to be used instead of the router's choice, or NULL (parity in bf16) */
 };
 
-MUST err_t experts_bytes(const struct shape *h, struct ledger *out);
-MUST err_t experts_layout(struct experts *m, const struct exec *ex, const struct store *store, struct mesh *mesh, const struct shape *h,
-                          struct arenas *arenas);
+MUST err_t experts_bytes(const struct shape *h, const struct experts_opts *o, struct ledger *out);
+MUST err_t experts_layout(struct experts *m, const struct exec *ex, struct store *store, struct mesh *mesh, const struct experts_opts *o,
+                          const struct shape *h, struct arenas *arenas);
 
 /* Start of a step; start of a micro-batch. Local. */
 void experts_begin_step(struct experts *m);

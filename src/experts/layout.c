@@ -5,6 +5,49 @@
 #include <string.h>
 
 const struct opt experts_opt_list[] = {
+    {.key = "experts.strategy",
+     .type = OPT_CHOICE,
+     .offset = offsetof(struct experts_opts, strategy),
+     .def = "pipelined",
+     .choices = "pipelined|llep|ep|gather",
+     .help =
+         "how ranks share the experts' work: least-loaded expert parallelism in chunks, the same at once, each expert on its owner, or all experts "
+         "gathered on every rank and nothing routed"},
+    {.key = "experts.alpha",
+     .type = OPT_FLOAT,
+     .offset = offsetof(struct experts_opts, alpha),
+     .def = "1.0",
+     .lo = 0.01,
+     .hi = 1e6,
+     .help = "rows that a rank takes before an expert spills to another, over the mean (llep, pipelined)"},
+    {.key = "experts.min_rows",
+     .type = OPT_FLOAT,
+     .offset = offsetof(struct experts_opts, min_rows),
+     .def = "1024",
+     .lo = 0,
+     .hi = 1e15,
+     .help = "fewest rows that are worth moving an expert's weights (llep, pipelined)"},
+    {.key = "experts.lambda",
+     .type = OPT_FLOAT,
+     .offset = offsetof(struct experts_opts, lambda),
+     .def = "1.3",
+     .lo = 0,
+     .hi = 1e6,
+     .help = "experts stay on their owners while the largest load over the mean is below this (llep, pipelined)"},
+    {.key = "experts.chunk",
+     .type = OPT_INT,
+     .offset = offsetof(struct experts_opts, chunk),
+     .def = "4096",
+     .lo = 1,
+     .hi = 1e12,
+     .help = "tokens of a rank that are dispatched at once (pipelined)"},
+    {.key = "experts.chunks_max",
+     .type = OPT_INT,
+     .offset = offsetof(struct experts_opts, chunks_max),
+     .def = "10",
+     .lo = 1,
+     .hi = 1e6,
+     .help = "most chunks of a dispatch; beyond it chunks are larger (pipelined)"},
     {.key = "experts.balance_rate",
      .type = OPT_FLOAT,
      .offset = offsetof(struct experts_opts, balance_rate),
@@ -20,7 +63,8 @@ static int64_t chunk_tokens(const struct shape *h) { return i64_min(h->tokens, E
 static int64_t set_tokens(const struct shape *h) { return shape_kept(h) ? h->tokens : chunk_tokens(h); }
 static int64_t set_chunks(const struct shape *h) { return i64_div_up(set_tokens(h), EXPERTS_CHUNK); }
 
-err_t experts_bytes(const struct shape *h, struct ledger *out) {
+err_t experts_bytes(const struct shape *h, const struct experts_opts *o, struct ledger *out) {
+    (void)o;
     const struct spec *s = h->spec;
     const int64_t layers = spec_moe_layers(s);
     if (layers == 0) return OK;
@@ -39,10 +83,10 @@ err_t experts_bytes(const struct shape *h, struct ledger *out) {
     return OK;
 }
 
-err_t experts_layout(struct experts *m, const struct exec *ex, const struct store *store, struct mesh *mesh, const struct shape *h,
-                     struct arenas *arenas) {
+err_t experts_layout(struct experts *m, const struct exec *ex, struct store *store, struct mesh *mesh, const struct experts_opts *o,
+                     const struct shape *h, struct arenas *arenas) {
     const struct spec *s = h->spec;
-    *m = (struct experts){.ex = ex, .store = store, .mesh = mesh, .shape = *h, .layers = spec_moe_layers(s)};
+    *m = (struct experts){.ex = ex, .store = store, .mesh = mesh, .opts = *o, .shape = *h, .layers = spec_moe_layers(s)};
     if (m->layers == 0) return OK;
     const int64_t t = h->tokens, b = dtype_bytes(h->act), e = s->experts, k = s->top_k, r = set_tokens(h) * k, i = s->expert_width, l = m->layers;
     struct arena *run = &arenas->run, *scratch = &arenas->scratch;

@@ -100,6 +100,13 @@ static err_t append(const struct spec *s, struct params *p, int64_t cap, enum pa
     t->count = t->shape[0] * t->shape[1];
     t->offset = p->elements;
     p->elements += t->count;
+    struct unit *u = p->units ? &p->unit[p->units - 1] : NULL;
+    if (!u || u->kind != t->unit || u->layer != layer) {
+        u = &p->unit[p->units++];
+        *u = (struct unit){.kind = t->unit, .layer = layer, .offset = t->offset};
+    }
+    u->count += t->count;
+    t->unit_at = p->units - 1;
     return OK;
 }
 
@@ -131,18 +138,22 @@ static err_t build(const struct spec *s, struct params *p, int64_t cap) {
     return OK;
 }
 
+/* A unit has at least one tensor. */
+static size_t table_bytes(int64_t cap) { return (size_t)cap * (sizeof(struct param) + sizeof(struct unit) + sizeof(int64_t)); }
+
 err_t params_build(const struct spec *s, struct params *out) {
     int64_t moe = spec_moe_layers(s), per_layer = PARAM_KINDS;
     int64_t cap = PARAM_KINDS + s->layers * per_layer + moe * 3 * s->experts;
     struct params p = {0};
     void *memory = NULL;
-    /* One piece, the index behind the table; pages beyond the last tensor are never touched. */
-    TRY(os_reserve((size_t)cap * (sizeof *p.list + sizeof *p.by_name), "the table of tensors", &memory));
+    /* One piece, units and the index behind the table; pages beyond the last tensor are never touched. */
+    TRY(os_reserve(table_bytes(cap), "the table of tensors", &memory));
     p.list = memory;
-    p.by_name = (int64_t *)(p.list + cap);
+    p.unit = (struct unit *)(p.list + cap);
+    p.by_name = (int64_t *)(p.unit + cap);
     err_t err = build(s, &p, cap);
     if (err != OK) {
-        os_release(memory, (size_t)cap * (sizeof *p.list + sizeof *p.by_name));
+        os_release(memory, table_bytes(cap));
         return err_frame(err, __func__);
     }
     *out = p;
@@ -151,8 +162,7 @@ err_t params_build(const struct spec *s, struct params *out) {
 
 void params_free(struct params *p) {
     if (p->list) {
-        size_t cap = (size_t)((struct param *)p->by_name - p->list);
-        os_release(p->list, cap * (sizeof *p->list + sizeof *p->by_name));
+        os_release(p->list, table_bytes((struct param *)(void *)p->unit - p->list));
     }
     *p = (struct params){0};
 }
@@ -182,4 +192,10 @@ const struct param *params_at(const struct params *p, enum param_kind kind, int 
         else lo = mid + 1;
     }
     return NULL;
+}
+
+int params_unit(const struct params *p, enum unit_kind kind, int layer) {
+    for (int i = 0; i < p->units; i++)
+        if (p->unit[i].kind == kind && p->unit[i].layer == layer) return i;
+    return -1;
 }

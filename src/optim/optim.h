@@ -1,7 +1,8 @@
 /* WHAT    AdamW with decoupled decay (none on vectors), the gradient norm, clipping, the learning-rate schedule. State is
  *         resident.
  * MATH    norm = sqrt(sum g^2) in fp64; scale = min(1, clip/(norm + 1e-6)) in fp32; AdamW as kernels/adamw/adamw.h
- * MEMORY  Theta parameters: 4*Theta m + 4*Theta v, and in bf16 4*Theta masters; 8 bytes per 65,536 of partial sums
+ * MEMORY  n parameters at rest on the rank, Theta/W and padding: 4*n m + 4*n v, and in bf16 4*n masters; 8 bytes per 65,536 of partial
+ *         sums. Padding has gradient 0 and is not updated.
  * INVARIANTS
  *         I1 Every element counts once in the norm.
  *         I2 A norm that is not finite: nothing is updated.
@@ -24,12 +25,13 @@ struct optim {
     struct store *store;
     struct mesh *mesh;
     struct optim_opts opts;
-    float *master;   /* (elements): the weights themselves in fp32 */
+    float *master;   /* (store->elements): the weights themselves in fp32 */
     float *m, *v;    /* (elements) */
     double *partial; /* work of the norm */
 };
 
-MUST err_t optim_bytes(const struct params *p, enum dtype act, struct ledger *out);
+/* elements: at rest on this rank. */
+MUST err_t optim_bytes(int64_t elements, enum dtype act, struct ledger *out);
 MUST err_t optim_layout(struct optim *o, const struct exec *ex, struct store *store, struct mesh *mesh, const struct optim_opts *opts,
                         struct arenas *m);
 

@@ -30,50 +30,72 @@ const struct opt optim_opt_list[] = {
 };
 #undef FIELD
 
-static int64_t partials(const struct params *p) { return (p->elements + SUMSQ_BLOCK - 1) / SUMSQ_BLOCK; }
+static int64_t partials(int64_t elements) { return (elements + SUMSQ_BLOCK - 1) / SUMSQ_BLOCK; }
 
-err_t optim_bytes(const struct params *p, enum dtype act, struct ledger *out) {
-    const int64_t one = arena_bytes(4 * p->elements);
+err_t optim_bytes(int64_t elements, enum dtype act, struct ledger *out) {
+    const int64_t one = arena_bytes(4 * elements);
     TRY(ledger_predict(out, "optim", "moments", TIER_DEVICE, LIFE_RUN, 2 * one));
     if (act == DT_BF16) TRY(ledger_predict(out, "optim", "masters", TIER_DEVICE, LIFE_RUN, one));
-    return ledger_predict(out, "optim", "norm", TIER_DEVICE, LIFE_RUN, arena_bytes(8 * partials(p)));
+    return ledger_predict(out, "optim", "norm", TIER_DEVICE, LIFE_RUN, arena_bytes(8 * partials(elements)));
 }
 
 err_t optim_layout(struct optim *o, const struct exec *ex, struct store *store, struct mesh *mesh, const struct optim_opts *opts, struct arenas *m) {
     *o = (struct optim){.ex = ex, .store = store, .mesh = mesh, .opts = *opts};
-    const int64_t n = store->params->elements;
+    const int64_t n = store->elements;
     TRY(ARENA(&m->run, "optim", "moments", n, &o->m));
     TRY(ARENA(&m->run, "optim", "moments", n, &o->v));
     if (store->act == DT_BF16) TRY(ARENA(&m->run, "optim", "masters", n, &o->master));
     else o->master = store->w;
-    return ARENA(&m->run, "optim", "norm", partials(store->params), &o->partial);
+    return ARENA(&m->run, "optim", "norm", partials(n), &o->partial);
 }
 
 void optim_refresh(struct optim *o) {
-    if (o->store->act == DT_BF16) dtype_convert(DT_F32, o->master, DT_BF16, o->store->w, o->store->params->elements);
+    o->store->version++;
+    if (o->store->act == DT_BF16) dtype_convert(DT_F32, o->master, DT_BF16, o->store->w, o->store->elements);
 }
 
 err_t optim_norm(struct optim *o, double *norm) {
     double sum = 0;
-    RUN(o->ex, sumsq, sumsq_args, .count = o->store->params->elements, .x = o->store->grad_acc, .partial = o->partial, .out = &sum);
+    RUN(o->ex, sumsq, sumsq_args, .count = o->store->elements, .x = o->store->grad_acc, .partial = o->partial, .out = &sum);
     TRY(o->mesh->dense.ops->all_reduce(&o->mesh->dense, &sum, 1, DT_F64));
     *norm = sqrt(sum);
     return OK;
 }
 
+/* Tensors that lie back to back in the store, with the same decay. */
+struct stretch {
+    int64_t from, to;
+    bool vector;
+};
+
+static void update(struct optim *o, const struct stretch *s, struct adamw_args a) {
+    a.count = s->to - s->from;
+    a.p = o->master + s->from;
+    a.w = o->store->act == DT_BF16 ? (uint16_t *)o->store->w + s->from : NULL;
+    a.m = o->m + s->from;
+    a.v = o->v + s->from;
+    a.g = o->store->grad_acc + s->from;
+    a.decay = s->vector ? 0 : o->opts.weight_decay;
+    if (a.count) RUN_ARGS(o->ex, adamw, adamw_args, &a);
+}
+
 void optim_update(struct optim *o, double lr, int64_t t, double norm, double clip) {
     const struct params *p = o->store->params;
-    const double c1 = 1.0 - pow(o->opts.beta1, (double)t), c2 = 1.0 - pow(o->opts.beta2, (double)t);
-    float scale = 1.0f;
-    if (clip > 0 && clip / (norm + 1e-6) < 1.0) scale = (float)(clip / (norm + 1e-6));
-    for (int64_t i = 0, next; i < p->count; i = next) { /* runs of tensors with the same decay, in forward order */
+    struct adamw_args a = {.lr = lr, .beta1 = o->opts.beta1, .beta2 = o->opts.beta2, .eps = o->opts.eps, .scale = 1.0f};
+    a.c1 = 1.0 - pow(o->opts.beta1, (double)t);
+    a.c2 = 1.0 - pow(o->opts.beta2, (double)t);
+    if (clip > 0 && clip / (norm + 1e-6) < 1.0) a.scale = (float)(clip / (norm + 1e-6));
+    struct stretch now = {0};
+    o->store->version++;
+    for (int64_t i = 0; i < p->count; i++) { /* in forward order */
+        const struct piece x = store_piece(o->store, &p->list[i]);
         const bool vector = p->list[i].ndim == 1;
-        for (next = i + 1; next < p->count && (p->list[next].ndim == 1) == vector; next++) {
+        if (x.count == 0) continue;
+        if (x.at != now.to || vector != now.vector) {
+            update(o, &now, a);
+            now = (struct stretch){x.at, x.at, vector};
         }
-        const int64_t from = p->list[i].offset, to = next < p->count ? p->list[next].offset : p->elements;
-        RUN(o->ex, adamw, adamw_args, .count = to - from, .p = o->master + from,
-            .w = o->store->act == DT_BF16 ? (uint16_t *)o->store->w + from : NULL, .m = o->m + from, .v = o->v + from, .g = o->store->grad_acc + from,
-            .lr = lr, .beta1 = o->opts.beta1, .beta2 = o->opts.beta2, .eps = o->opts.eps, .decay = vector ? 0 : o->opts.weight_decay, .c1 = c1,
-            .c2 = c2, .scale = scale);
+        now.to += x.count;
     }
+    update(o, &now, a);
 }

@@ -2,6 +2,7 @@
 #include "train/train.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 static bool all_finite(enum dtype t, const void *x, int64_t n) {
     for (int64_t i = 0; i < n; i++)
@@ -22,16 +23,43 @@ static const char *room_of(const struct param *p) {
 static const char *const ADVICE =
     "what was saved is intact; try a lower train.lr, a longer train.warmup or train.clip=1, and look at the data of this step";
 
-err_t blame_loss(struct run *r, int64_t step, double loss) {
+/* The lowest of all ranks' numbers: all blame the same. */
+static err_t lowest(struct run *r, int64_t mine, int64_t *out) {
+    const int ranks = r->shape.split.ranks;
+    int64_t *all = malloc(sizeof *all * (size_t)ranks);
+    if (!all) return FAIL(ERR_NOMEM, "out of memory for %d numbers", ranks);
+    err_t err = COMM(&r->mesh.dense, all_gather, &mine, all, sizeof mine);
+    for (int i = 0; err == OK && i < ranks; i++) mine = i64_min(mine, all[i]);
+    free(all);
+    *out = mine;
+    return err;
+}
+
+/* The first tensor (from the last back where `back`) whose part at rest is not finite, or NULL. */
+static err_t first_tensor(struct run *r, enum dtype t, const void *at_rest, bool back, const struct param **out) {
     const struct params *p = r->store.params;
-    for (int64_t i = 0; i < p->count; i++)
-        if (!all_finite(r->store.act, store_weight(&r->store, &p->list[i]), p->list[i].count))
-            return FAIL(ERR_FAILED, "the loss of step %lld is %g: layer %d, room %s, weight %s is not finite; %s", (long long)step + 1, loss,
-                        p->list[i].layer, room_of(&p->list[i]), p->list[i].name, ADVICE);
-    const int64_t n = r->shape.tokens * r->shape.spec->hidden;
-    for (int j = 0; j <= 2 * r->shape.spec->layers; j++) {
-        if (all_finite(r->shape.act, stash_boundary(&r->stash, j), n)) continue;
-        const int l = (j - 1) / 2;
+    int64_t found = p->count;
+    for (int64_t i = 0; i < p->count && found == p->count; i++) {
+        const struct piece x = store_piece(&r->store, &p->list[back ? p->count - 1 - i : i]);
+        if (!all_finite(t, (const char *)at_rest + x.at * dtype_bytes(t), x.count)) found = i;
+    }
+    TRY(lowest(r, found, &found));
+    *out = found == p->count ? NULL : &p->list[back ? p->count - 1 - found : found];
+    return OK;
+}
+
+err_t blame_loss(struct run *r, int64_t step, double loss) {
+    const struct param *p;
+    const int halves = 2 * r->shape.spec->layers;
+    TRY(first_tensor(r, r->store.act, r->store.w, false, &p));
+    if (p)
+        return FAIL(ERR_FAILED, "the loss of step %lld is %g: layer %d, room %s, weight %s is not finite; %s", (long long)step + 1, loss, p->layer,
+                    room_of(p), p->name, ADVICE);
+    int64_t j = 0;
+    while (j <= halves && all_finite(r->shape.act, stash_boundary(&r->stash, (int)j), r->shape.tokens * r->shape.spec->hidden)) j++;
+    TRY(lowest(r, j, &j));
+    if (j <= halves) {
+        const int l = (int)(j - 1) / 2;
         const char *room = j == 0 ? "dense" : j % 2 ? "attention" : r->shape.spec->is_moe[l] ? "experts" : "dense";
         return FAIL(ERR_FAILED, "the loss of step %lld is %g: layer %d, room %s, the output of its %s is the first that is not finite; %s",
                     (long long)step + 1, loss, j == 0 ? -1 : l, room,
@@ -45,11 +73,11 @@ err_t blame_loss(struct run *r, int64_t step, double loss) {
 }
 
 err_t blame_gradient(struct run *r, int64_t step, double norm) {
-    const struct params *p = r->store.params;
-    for (int64_t i = p->count - 1; i >= 0; i--) /* backward goes from the head down: the last tensor is the first to go wrong */
-        if (!all_finite(DT_F32, store_grad(&r->store, &p->list[i]), p->list[i].count))
-            return FAIL(ERR_FAILED, "the gradient norm of step %lld is %g: layer %d, room %s, the gradient of %s is not finite; %s",
-                        (long long)step + 1, norm, p->list[i].layer, room_of(&p->list[i]), p->list[i].name, ADVICE);
+    const struct param *p; /* backward goes from the head down: the last tensor is the first to go wrong */
+    TRY(first_tensor(r, DT_F32, r->store.grad_acc, true, &p));
+    if (p)
+        return FAIL(ERR_FAILED, "the gradient norm of step %lld is %g: layer %d, room %s, the gradient of %s is not finite; %s", (long long)step + 1,
+                    norm, p->layer, room_of(p), p->name, ADVICE);
     return FAIL(ERR_FAILED, "the gradient norm of step %lld is %g though every gradient is finite: their squares overflow; %s", (long long)step + 1,
                 norm, ADVICE);
 }

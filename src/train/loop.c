@@ -14,6 +14,7 @@
 /* A training run between its parts: what train_run opens and closes. */
 struct loop {
     const struct job *job;
+    struct comm *world;
     struct model_src src;
     struct loader *train, *valid;
     struct run run;
@@ -35,8 +36,8 @@ static err_t check_job(const struct job *j) {
                     (long long)t->batch);
     if (t->steps && !j->data->train)
         return FAIL(ERR_USAGE, "data.train is not given; write data.train=FILE.tok (mop tokenize makes one from text), or train.steps=0");
-    if (j->experts->balance_rate > 0 && t->aux_coef > 0)
-        return FAIL(ERR_USAGE, "experts.balance_rate=%g and train.aux_coef=%g are two ways to balance; choose one", j->experts->balance_rate,
+    if (j->rooms.experts->balance_rate > 0 && t->aux_coef > 0)
+        return FAIL(ERR_USAGE, "experts.balance_rate=%g and train.aux_coef=%g are two ways to balance; choose one", j->rooms.experts->balance_rate,
                     t->aux_coef);
     bool same = false;
     if (j->model->init) TRY(os_same_file(j->model->init, j->out, &same));
@@ -104,7 +105,9 @@ static err_t choose_keep(struct loop *p, struct run_setup *u) {
     int64_t bytes;
     TRY(run_bytes(&p->src, u, &bytes));
     const double budget = s->budget > 0 ? s->budget : 0.75 * (double)os_memory_available() / 1073741824.0, needed = (double)bytes / 1073741824.0;
-    u->keep = needed <= budget;
+    int64_t over = needed > budget; /* on any rank */
+    TRY(COMM(p->world, all_reduce, &over, 1, DT_I64));
+    u->keep = over == 0;
     log_line(LOG_RUN,
              u->keep ? "what backward needs again is kept: the run holds %.2f GiB, of %.2f GiB that it may (stash.budget)"
                      : "what backward needs again is computed again: kept, the run would hold %.2f GiB, more than the %.2f GiB that it may "
@@ -125,7 +128,10 @@ static err_t open_run(struct loop *p) {
                           .act = j->model->dtype == MODEL_BF16 ? DT_BF16 : DT_F32,
                           .train = true,
                           .threads = j->threads,
-                          .optim = j->optim};
+                          .optim = j->optim,
+                          .rooms = j->rooms,
+                          .world = p->world,
+                          .mesh = j->mesh};
     TRY(choose_keep(p, &u));
     TRY(run_open(&p->run, &p->src, &u));
     const struct arenas *m = &p->run.arenas;
@@ -138,15 +144,28 @@ static err_t open_run(struct loop *p) {
     return OK;
 }
 
-static void show(struct loop *p, const struct step_line *s, bool last) {
+/* What a step leaves to be seen, on rank 0. */
+static err_t show(struct loop *p, const struct step_line *s, bool last) {
+    TRY(logfile_step(&p->log, s));
+    TRY(tensorboard_step(&p->tensorboard, s));
+    if (p->job->report && atomic_exchange(p->job->report, 0)) timetable_print(&p->times, &p->run);
     const int64_t now = os_now_ns();
-    if (!last && now - p->shown_ns < 1000000000) return;
+    if (!last && now - p->shown_ns < 1000000000) return OK;
     p->shown_ns = now;
     const int64_t steps = p->job->train->steps, done = s->step - p->begun_step;
     const int64_t left = (int64_t)((double)(now - p->begun_ns) / 1e9 / (double)done * (double)(steps - s->step));
     log_progress("step %lld/%lld  loss %.4f  lr %.2e  |g| %.3f  %.0f tokens/s  ETA %lld:%02lld:%02lld  %.2f GiB", (long long)s->step,
                  (long long)steps, s->out.loss, s->lr, s->out.grad_norm, s->tokens_per_s, (long long)(left / 3600), (long long)(left / 60 % 60),
                  (long long)(left % 60), (double)s->rss_bytes / 1073741824.0);
+    return OK;
+}
+
+/* Whether any rank has been asked to stop: a signal may reach one before the others. */
+static err_t asked_to_stop(struct loop *p, bool *stop) {
+    int64_t asked = p->job->stop && atomic_load(p->job->stop);
+    TRY(COMM(p->world, all_reduce, &asked, 1, DT_I64));
+    *stop = asked != 0;
+    return OK;
 }
 
 static err_t save_ckpt(struct loop *p) {
@@ -180,7 +199,7 @@ static err_t one_step(struct loop *p, bool *stopped) {
                                .lr = s.lr,
                                .clip = t->clip,
                                .aux_coef = p->aux_coef,
-                               .balance_rate = p->job->experts->balance_rate,
+                               .balance_rate = p->job->rooms.experts->balance_rate,
                                .t = step + 1,
                                .check_moved = step == 0 && s.lr > 0};
     timetable_begin_step(&p->times, &p->run.ex);
@@ -193,11 +212,9 @@ static err_t one_step(struct loop *p, bool *stopped) {
     p->state.step++;
     const bool last = s.step == t->steps;
     if (p->valid && (last || (t->valid_every && s.step % t->valid_every == 0))) TRY(validate(p, &s));
-    TRY(logfile_step(&p->log, &s));
-    TRY(tensorboard_step(&p->tensorboard, &s));
-    show(p, &s, last);
-    if (p->job->report && atomic_exchange(p->job->report, 0)) timetable_print(&p->times, &p->run);
-    *stopped = !last && p->job->stop && atomic_load(p->job->stop);
+    if (run_is_first(&p->run)) TRY(show(p, &s, last));
+    TRY(asked_to_stop(p, stopped));
+    *stopped = *stopped && !last;
     if (*stopped || last || (p->job->ckpt->every && s.step % p->job->ckpt->every == 0)) TRY(save_ckpt(p));
     return OK;
 }
@@ -207,8 +224,8 @@ static err_t run_loop(struct loop *p) {
     const struct train_opts *t = j->train;
     p->schedule =
         (struct schedule){t->schedule, t->lr, t->lr_floor, t->warmup, t->steps, t->decay_steps ? t->decay_steps : i64_max(1, t->steps / 10)};
-    p->aux_coef = j->experts->balance_rate > 0 ? 0 : t->aux_coef >= 0 ? t->aux_coef : p->src.spec.aux_coef;
-    if (j->experts->balance_rate > 0)
+    p->aux_coef = j->rooms.experts->balance_rate > 0 ? 0 : t->aux_coef >= 0 ? t->aux_coef : p->src.spec.aux_coef;
+    if (j->rooms.experts->balance_rate > 0)
         log_line(LOG_WARN,
                  "the balancing bias acts in this run and its checkpoints only: the Hugging Face folder has no place for it in this family");
     p->begun_ns = os_now_ns();
@@ -217,13 +234,14 @@ static err_t run_loop(struct loop *p) {
     bool stopped = false;
     while (p->state.step < t->steps && !stopped) TRY(one_step(p, &stopped));
     if (stopped) {
-        timetable_print(&p->times, &p->run);
+        if (run_is_first(&p->run)) timetable_print(&p->times, &p->run);
         log_line(LOG_RUN, "stopped after step %lld, saved; go on with train.resume=auto", (long long)p->state.step);
         return OK;
     }
     const int64_t start = os_now_ns();
     TRY(state_save(&p->run, j, &p->state, true));
     timetable_aside(&p->times, ASIDE_SAVING, start);
+    if (!run_is_first(&p->run)) return OK;
     timetable_print(&p->times, &p->run);
     if (p->valid) {
         double nats;
@@ -234,6 +252,20 @@ static err_t run_loop(struct loop *p) {
     return OK;
 }
 
+/* All ranks must have found the same in `out`: they go on from it together, and rank 0 writes there. */
+static err_t agree_on_out(struct loop *p, int64_t step, bool model) {
+    const int ranks = p->world->size;
+    const int64_t mine = 2 * step + model;
+    int64_t *all = malloc(sizeof *all * (size_t)ranks);
+    if (!all) return FAIL(ERR_NOMEM, "out of memory for %d numbers", ranks);
+    err_t err = COMM(p->world, all_gather, &mine, all, sizeof mine);
+    for (int i = 1; err == OK && i < ranks; i++)
+        if (all[i] != all[0])
+            err = FAIL(ERR_USAGE, "ranks 0 and %d see different folders at out=%s; put it on a file system that all hosts share", i, p->job->out);
+    free(all);
+    return err;
+}
+
 static err_t train_inner(struct loop *p) {
     const struct job *j = p->job;
     struct vocab_hint hint;
@@ -241,6 +273,7 @@ static err_t train_inner(struct loop *p) {
     bool model;
     TRY(check_job(j));
     TRY(look_at_out(j, &step, &model));
+    TRY(agree_on_out(p, step, model));
     if (model && j->train->resume == RESUME_AUTO && (j->train->steps == 0 || step >= j->train->steps)) {
         log_line(LOG_RUN, "%s is finished (%lld steps); nothing to do", j->out, (long long)i64_max(step, 0));
         return OK;
@@ -250,7 +283,8 @@ static err_t train_inner(struct loop *p) {
                  (long long)j->train->steps);
     TRY(find_hint(j, &hint));
     TRY(model_src_open(j->model, &hint, (uint64_t)j->train->seed, &p->src));
-    TRY(os_mkdirs(j->out));
+    if (j->train->steps == 0 && p->world->rank > 0) return OK;
+    if (p->world->rank == 0) TRY(os_mkdirs(j->out));
     if (j->train->steps == 0) {
         TRY(state_save_found(&p->src, j));
         log_line(LOG_RUN, "the model as found is in %s", j->out);
@@ -265,13 +299,15 @@ static err_t train_inner(struct loop *p) {
         p->saved_step = step;
         log_line(LOG_RUN, "resumed from step %lld", (long long)step);
     }
-    TRY(logfile_open(&p->log, j->out, p->state.step));
-    TRY(tensorboard_open(&p->tensorboard, j->out, p->state.step));
+    if (run_is_first(&p->run)) {
+        TRY(logfile_open(&p->log, j->out, p->state.step));
+        TRY(tensorboard_open(&p->tensorboard, j->out, p->state.step));
+    }
     return run_loop(p);
 }
 
-err_t train_run(const struct job *job) {
-    struct loop p = {.job = job, .log.fd = -1, .tensorboard.fd = -1};
+err_t train_run(const struct job *job, struct comm *world) {
+    struct loop p = {.job = job, .world = world, .log.fd = -1, .tensorboard.fd = -1};
     err_t err = train_inner(&p);
     logfile_close(&p.log);
     tensorboard_close(&p.tensorboard);

@@ -24,10 +24,11 @@ static void look_at(void *arg, int64_t i, int worker) {
     (void)worker;
     struct look *k = arg;
     const struct param *p = &k->r->store.params->list[i];
-    const float *w = k->r->optim.master + p->offset, *g = store_grad(&k->r->store, p);
+    const struct piece own = store_piece(&k->r->store, p);
+    const float *w = k->r->optim.master + own.at, *g = k->r->store.grad_acc + own.at;
     const struct optim_opts *o = &k->r->optim.opts;
-    k->m->hash[i] = XXH3_64bits(w, sizeof(float) * (size_t)p->count);
-    for (int64_t e = 0; e < p->count && !k->m->must[i]; e++) {
+    k->m->hash[i] = XXH3_64bits(w, sizeof(float) * (size_t)own.count);
+    for (int64_t e = 0; e < own.count && !k->m->must[i]; e++) {
         const double x = (double)(g[e] * k->scale), ulp = (double)nextafterf(fabsf(w[e]), INFINITY) - fabs((double)w[e]);
         if (x * x < 1e-30) continue; /* its square may underflow in fp32 */
         k->m->must[i] = k->lr * fabs(x) / (fabs(x) + o->eps) > 2 * ulp;
@@ -58,7 +59,8 @@ err_t moved_after(struct run *r, int64_t step, struct moved *m) {
     err_t err = OK;
     for (int64_t i = 0; i < m->count && err == OK; i++) {
         const struct param *p = &r->store.params->list[i];
-        if (m->must[i] && XXH3_64bits(r->optim.master + p->offset, sizeof(float) * (size_t)p->count) == m->hash[i])
+        const struct piece own = store_piece(&r->store, p);
+        if (m->must[i] && XXH3_64bits(r->optim.master + own.at, sizeof(float) * (size_t)own.count) == m->hash[i])
             err = FAIL(ERR_BUG, "internal: step %lld had a gradient for %s, yet the tensor did not change; please report it with the command line",
                        (long long)step + 1, p->name);
     }

@@ -1,5 +1,6 @@
 #include "train/parity.h"
 
+#include "base/num.h"
 #include "base/os.h"
 
 #include <stdlib.h>
@@ -69,14 +70,59 @@ void golden_close(struct golden *g) {
 
 /* The golden batch: one document a row, labels the same ids shifted. */
 static err_t set_batch(const struct golden *g, struct run *r) {
-    for (int64_t i = 0; i < g->rows * g->seq; i++) {
+    const int64_t n = g->rows * g->seq;
+    int32_t *m = calloc((size_t)n, 4 * sizeof *m);
+    if (!m) return FAIL(ERR_NOMEM, "out of memory for a batch of %lld tokens", (long long)n);
+    const struct batch all = {.ids = m, .targets = m + n, .positions = m + 2 * n, .doc_start = m + 3 * n};
+    for (int64_t i = 0; i < n; i++) {
         const int64_t at = i % g->seq;
-        r->host.ids[i] = g->ids[i];
-        r->host.targets[i] = at + 1 < g->seq ? g->ids[i + 1] : DATA_NO_TARGET;
-        r->host.positions[i] = (int32_t)at;
-        r->host.doc_start[i] = 0;
+        all.ids[i] = g->ids[i];
+        all.targets[i] = at + 1 < g->seq ? g->ids[i + 1] : DATA_NO_TARGET;
+        all.positions[i] = (int32_t)at;
     }
+    run_cut(r, &all);
+    free(m);
     return run_upload(r);
+}
+
+/* Every tensor of an array as the store's, in flat order on rank 0. */
+static err_t collect_all(struct run *r, const float *at_rest, float *out) {
+    const struct params *p = r->store.params;
+    for (int64_t i = 0; i < p->count; i++) TRY(run_collect(r, at_rest, &p->list[i], 0, p->list[i].count, out + p->list[i].offset));
+    return OK;
+}
+
+/* The logits of the whole batch on rank 0: each rank's rows, one sequence's part after the other. */
+static err_t collect_logits(struct run *r, float *out) {
+    const struct shape *h = &r->shape;
+    const int ranks = h->split.ranks;
+    const int64_t each = 4 * h->spec->vocab;
+    if (ranks == 1) return vocab_logits(&r->vocab, r->dense.last.h, 0, h->tokens, out);
+    float *own = malloc((size_t)(h->tokens * each + 1));
+    int64_t *table = calloc((size_t)ranks, 4 * sizeof *table);
+    err_t err = own && table ? vocab_logits(&r->vocab, r->dense.last.h, 0, h->tokens, own) : FAIL(ERR_NOMEM, "out of memory for logits");
+    for (int64_t row = 0; err == OK && row < r->all_rows; row++) { /* of each sequence the ranks that share it send their part */
+        int64_t *send = table, *send_at = send + ranks, *recv = send_at + ranks, *recv_at = recv + ranks;
+        memset(table, 0, 4 * sizeof *table * (size_t)ranks);
+        for (int other = 0; other < ranks; other++) {
+            int64_t first, rows;
+            split_rows(&h->split, r->all_rows, other, &first, &rows);
+            const int64_t begin = other % h->split.seq * h->seq, n = i64_min(h->seq, r->all_seq - begin);
+            if (row < first || row >= first + rows || n <= 0) continue;
+            if (other == h->split.rank) {
+                send[0] = n * each;
+                send_at[0] = (row - first) * h->seq * each;
+            }
+            if (h->split.rank == 0) {
+                recv[other] = n * each;
+                recv_at[other] = (row * r->all_seq + begin) * each;
+            }
+        }
+        err = COMM(&r->mesh.dense, all_to_allv, own, send, send_at, out, recv, recv_at);
+    }
+    free(own);
+    free(table);
+    return err;
 }
 
 static int64_t routing_size(const struct run *r) { return (int64_t)r->experts.layers * r->shape.tokens * r->shape.spec->top_k; }
@@ -90,6 +136,7 @@ static err_t all_steps(const struct golden *g, struct run *r, uint16_t *routing,
         if (!record && routing) r->experts.given = routing + s * size;
         experts_begin_step(&r->experts);
         TRY(step_micro(r, (float)(1.0 / (double)targets), g->coef, &m));
+        TRY(COMM(&r->mesh.dense, all_reduce, &m.loss_sum, 1, DT_F64));
         if (record && size) memcpy(routing + s * size, r->experts.ids, sizeof *routing * (size_t)size);
         TRY(optim_norm(&r->optim, &norm));
         const double loss = m.loss_sum / (double)targets, total = loss + g->coef * m.aux;
@@ -99,13 +146,12 @@ static err_t all_steps(const struct golden *g, struct run *r, uint16_t *routing,
             n->aux_loss = (float)m.aux;
             n->total_loss = (float)total;
             n->grad_norm = (float)norm;
-            memcpy(n->grad, r->store.grad_acc, sizeof(float) * (size_t)n->elements);
-            TRY(vocab_logits(&r->vocab, r->dense.last.h, 0, r->shape.tokens, n->logits));
+            TRY(collect_all(r, r->store.grad_acc, n->grad));
+            TRY(collect_logits(r, n->logits));
         }
         optim_update(&r->optim, g->lr, s + 1, norm, g->clip);
     }
-    if (n) memcpy(n->after, r->optim.master, sizeof(float) * (size_t)n->elements);
-    return OK;
+    return n ? collect_all(r, r->optim.master, n->after) : OK;
 }
 
 /* One run over all steps in one dtype. */
@@ -124,8 +170,7 @@ static err_t one_pass(const struct golden *g, const struct model_src *src, const
     return err;
 }
 
-err_t numbers_measure(const struct golden *g, const struct model_src *src, int dtype, bool keep, int64_t threads, const char *isa,
-                      struct numbers *out) {
+err_t numbers_measure(const struct golden *g, const struct model_src *src, int dtype, const struct run_setup *how, struct numbers *out) {
     struct numbers n = {.rows = g->rows, .seq = g->seq, .vocab = src->spec.vocab, .steps = g->steps, .elements = src->params.elements, .ids = g->ids};
     n.logits = malloc(sizeof(float) * (size_t)(n.rows * n.seq * n.vocab));
     n.losses = malloc(sizeof(float) * (size_t)n.steps);
@@ -133,15 +178,12 @@ err_t numbers_measure(const struct golden *g, const struct model_src *src, int d
     n.after = malloc(sizeof(float) * (size_t)n.elements);
     uint16_t *routing = NULL;
     err_t err = n.logits && n.losses && n.grad && n.after ? OK : FAIL(ERR_NOMEM, "out of memory for the numbers to compare");
-    struct run_setup u = {.rows = g->rows,
-                          .seq = g->seq,
-                          .positions = g->seq,
-                          .act = DT_F32,
-                          .train = true,
-                          .keep = keep,
-                          .threads = threads,
-                          .optim = &g->optim,
-                          .isa = isa};
+    struct run_setup u = *how;
+    u.rows = g->rows;
+    u.seq = u.positions = g->seq;
+    u.act = DT_F32;
+    u.train = true;
+    u.optim = &g->optim;
     if (err == OK && dtype == MODEL_BF16) {
         err = one_pass(g, src, &u, &routing, true, NULL);
         u.act = DT_BF16;

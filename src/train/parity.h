@@ -26,9 +26,8 @@ struct golden {
 MUST err_t golden_open(const char *dir, const struct model_src *src, struct golden *out);
 void golden_close(struct golden *g);
 
-/* Our numbers in `dtype` (enum model_dtype). */
-MUST err_t numbers_measure(const struct golden *g, const struct model_src *src, int dtype, bool keep, int64_t threads, const char *isa,
-                           struct numbers *out);
+/* Our numbers in `dtype` (enum model_dtype), on rank 0. `how` says keep, threads, isa, rooms, world and mesh. Collective over the world. */
+MUST err_t numbers_measure(const struct golden *g, const struct model_src *src, int dtype, const struct run_setup *how, struct numbers *out);
 void numbers_free(struct numbers *n);
 
 /* Print every tensor's error beside its bound to standard output; *excess counts those over it. */

@@ -3,6 +3,7 @@
 #include "base/os.h"
 #include "train/train.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,50 +19,61 @@ static err_t predict(const struct run *r, const struct run_setup *u, struct ledg
     const struct shape *h = &r->shape;
     const struct params *p = &r->src->params;
     const int64_t b = dtype_bytes(h->act), hidden = arena_bytes(h->tokens * h->spec->hidden * b);
-    TRY(ledger_predict(g, "train", "weights", TIER_DEVICE, LIFE_RUN, arena_bytes(p->elements * b)));
-    TRY(ledger_predict(g, "train", "layers", TIER_DEVICE, LIFE_RUN, arena_bytes((int64_t)sizeof(int) * h->spec->layers)));
-    TRY(ledger_predict(g, "train", "batch", TIER_DEVICE, LIFE_STEP, 9 * arena_bytes(4 * h->tokens)));
+    TRY(store_bytes(h->spec, p, &h->split, h->act, u->train, g));
+    TRY(ledger_predict(g, "train", "layers", TIER_DEVICE, LIFE_RUN,
+                       arena_bytes((int64_t)sizeof(int) * h->spec->layers) + arena_bytes((int64_t)sizeof(int) * (2 * h->spec->layers + 1))));
+    TRY(ledger_predict(g, "train", "batch", TIER_DEVICE, LIFE_STEP,
+                       9 * arena_bytes(4 * h->tokens) +
+                           (h->split.seq > 1 ? arena_bytes(4 * h->tokens * h->split.seq) + 4 * arena_bytes(4 * r->all_seq) : 0)));
     if (u->train) {
-        TRY(ledger_predict(g, "train", "gradients", TIER_DEVICE, LIFE_RUN, arena_bytes(4 * p->elements)));
         TRY(ledger_predict(g, "train", "upstream gradient", TIER_DEVICE, LIFE_STEP, 2 * hidden));
-        TRY(optim_bytes(p, h->act, g));
+        int64_t n = 0;
+        for (int i = 0; i < p->units; i++) n += shard_of(h->spec, &p->unit[i], &h->split, h->split.rank).length;
+        TRY(optim_bytes(n, h->act, g));
     }
     TRY(stash_bytes(h, g));
-    TRY(dense_bytes(h, g));
-    TRY(attention_bytes(h, u->positions, g));
+    TRY(dense_bytes(h, p, r->rooms.dense, g));
+    TRY(attention_bytes(h, r->rooms.attention, u->positions, g));
     if (u->cache) TRY(attention_cache_bytes(h, u->positions, g));
-    TRY(experts_bytes(h, g));
-    return vocab_bytes(h, g);
+    TRY(experts_bytes(h, r->rooms.experts, g));
+    return vocab_bytes(h, r->rooms.vocab, g);
 }
 
 /* Run twice: on arenas that only count, then on reserved ones. The rooms' scratch lies in the same bytes, one after another. */
 static err_t lay_out(struct run *r, const struct run_setup *u) {
     struct arenas *m = &r->arenas;
     const struct shape *h = &r->shape;
-    const int64_t b = dtype_bytes(h->act), n = r->src->params.elements;
-    r->store = (struct store){.params = &r->src->params, .act = h->act};
-    TRY(arena_push(&m->run, "train", "weights", n * b, &r->store.w));
+    const int64_t b = dtype_bytes(h->act);
+    TRY(store_layout(&r->store, h->spec, &r->src->params, &h->split, h->act, u->train, m));
     TRY(ARENA(&m->run, "train", "layers", h->spec->layers, &r->slot));
+    TRY(ARENA(&m->run, "train", "layers", 2 * h->spec->layers + 1, &r->unit));
     TRY(push_batch(&m->step, h->tokens, "batch", &r->host));
     TRY(push_batch(&m->step, h->tokens, "batch", &r->batch));
     TRY(ARENA(&m->step, "train", "batch", h->tokens, &r->start));
+    if (h->split.seq > 1) {
+        TRY(ARENA(&m->step, "train", "batch", h->tokens * h->split.seq, &r->start_all));
+        TRY(push_batch(&m->step, r->all_seq, "batch", &r->whole));
+    } else {
+        r->start_all = r->start;
+    }
     if (u->train) {
-        TRY(ARENA(&m->run, "train", "gradients", n, &r->store.grad_acc));
         TRY(arena_push(&m->step, "train", "upstream gradient", h->tokens * h->spec->hidden * b, &r->dx));
         TRY(arena_push(&m->step, "train", "upstream gradient", h->tokens * h->spec->hidden * b, &r->dh));
         TRY(optim_layout(&r->optim, &r->ex, &r->store, &r->mesh, u->optim, m));
     }
     TRY(stash_layout(&r->stash, h, m));
-    TRY(dense_layout(&r->dense, &r->ex, &r->store, h, m));
+    TRY(dense_layout(&r->dense, &r->ex, &r->store, &r->mesh, r->rooms.dense, h, m));
     const int64_t mark = arena_mark(&m->scratch);
     TRY(mlp_layout(&r->dense, m));
     arena_pop(&m->scratch, mark);
-    TRY(attention_layout(&r->attention, &r->ex, &r->store, h, u->positions, m));
+    TRY(embed_layout(&r->dense, m));
+    arena_pop(&m->scratch, mark);
+    TRY(attention_layout(&r->attention, &r->ex, &r->store, &r->mesh, r->rooms.attention, h, u->positions, m));
     if (u->cache) TRY(attention_cache_layout(&r->attention, u->positions, m));
     arena_pop(&m->scratch, mark);
-    TRY(experts_layout(&r->experts, &r->ex, &r->store, &r->mesh, h, m));
+    TRY(experts_layout(&r->experts, &r->ex, &r->store, &r->mesh, r->rooms.experts, h, m));
     arena_pop(&m->scratch, mark);
-    TRY(vocab_layout(&r->vocab, &r->ex, &r->store, h, m));
+    TRY(vocab_layout(&r->vocab, &r->ex, &r->store, &r->mesh, r->rooms.vocab, h, m));
     arena_pop(&m->scratch, mark);
     return OK;
 }
@@ -73,14 +85,17 @@ static err_t load_weights(struct run *r) {
     const struct params *p = &r->src->params;
     float *master = r->optim.master;
     err_t err = OK;
-    for (int64_t i = 0; i < p->count && err == OK; i++)
-        for (int64_t from = 0; from < p->list[i].count && err == OK; from += CHUNK) {
-            const int64_t n = i64_min(CHUNK, p->list[i].count - from), at = p->list[i].offset + from;
-            err = model_src_read(r->src, &p->list[i], from, n, buffer);
+    for (int64_t i = 0; i < p->count && err == OK; i++) {
+        const struct piece own = store_piece(&r->store, &p->list[i]);
+        for (int64_t done = 0; done < own.count && err == OK; done += CHUNK) {
+            const int64_t n = i64_min(CHUNK, own.count - done), at = own.at + done;
+            err = model_src_read(r->src, &p->list[i], own.from + done, n, buffer);
             if (err != OK) break;
             if (master) memcpy(master + at, buffer, sizeof(float) * (size_t)n);
             dtype_convert(DT_F32, buffer, r->store.act, (char *)r->store.w + at * dtype_bytes(r->store.act), n);
         }
+    }
+    r->store.version++;
     free(buffer);
     return err;
 }
@@ -96,16 +111,20 @@ static err_t plan(struct run *r, const struct run_setup *u, int64_t dry[3]) {
     return OK;
 }
 
+static const struct mesh_opts mesh_defaults = {.seq = 1};
+
 static err_t open_inner(struct run *r, const struct run_setup *u) {
     TRY(device_cpu_new(u->threads, &r->device));
     if (u->isa && strcmp(u->isa, "reference") == 0) kernels_reference(&r->ex.kernels);
     else TRY(kernels_cpu(u->isa, &r->ex.kernels));
     r->ex.pool = r->device.pool;
-    mesh_self_init(&r->mesh);
+    if (u->world) TRY(mesh_open(&r->mesh, u->world, u->mesh ? u->mesh : &mesh_defaults, r->shape.spec->experts));
+    else mesh_self_init(&r->mesh);
     struct arena *each[3] = {&r->arenas.run, &r->arenas.step, &r->arenas.scratch};
     int64_t dry[3] = {0};
     TRY(plan(r, u, dry));
-    const int64_t all = dry[0] + dry[1] + dry[2];
+    const bool threads = u->world && strcmp(u->world->ops->name, "local") == 0; /* ranks that share this process's memory */
+    const int64_t all = (dry[0] + dry[1] + dry[2]) * (threads ? u->world->size : 1);
     if (all > os_memory_available()) {
         ledger_print(&r->ledger, LOG_RUN);
         return FAIL(ERR_NOMEM,
@@ -119,7 +138,13 @@ static err_t open_inner(struct run *r, const struct run_setup *u) {
     TRY(lay_out(r, u));
     for (int i = 0; i < 3; i++) ENSURE(each[i]->high == dry[i]);
     int moe = 0, plain = 0;
-    for (int l = 0; l < r->shape.spec->layers; l++) r->slot[l] = r->shape.spec->is_moe[l] ? moe++ : plain++;
+    const struct params *p = &r->src->params;
+    for (int l = 0; l < r->shape.spec->layers; l++) {
+        r->slot[l] = r->shape.spec->is_moe[l] ? moe++ : plain++;
+        r->unit[2 * l] = params_unit(p, UNIT_ATTENTION, l);
+        r->unit[2 * l + 1] = params_unit(p, UNIT_FFN, l);
+    }
+    r->unit[2 * r->shape.spec->layers] = params_unit(p, UNIT_FINAL_NORM, -1);
     return load_weights(r);
 }
 
@@ -137,32 +162,75 @@ static err_t check_size(const struct spec *s, const struct run_setup *u) {
     return OK;
 }
 
-static struct run begin(const struct model_src *src, const struct run_setup *u) {
-    struct run r = {.src = src};
-    r.shape = (struct shape){
-        .spec = &src->spec, .act = u->act, .rows = u->rows, .seq = u->seq, .tokens = u->rows * u->seq, .backward = u->train, .keep = u->keep};
-    return r;
+/* Query heads are what the ranks of a sequence share. */
+static err_t check_heads(const struct spec *s, int degree) {
+    if (s->heads % degree == 0) return OK;
+    char fits[256] = "";
+    size_t n = 0;
+    for (int d = 1; d <= s->heads && n + 16 < sizeof fits; d++)
+        if (s->heads % d == 0) n += (size_t)snprintf(fits + n, sizeof fits - n, "%s%d", n ? ", " : "", d);
+    return FAIL(ERR_USAGE, "mesh.seq=%d does not divide the model's %d query heads; set it to one of %s", degree, s->heads, fits);
+}
+
+static const struct dense_opts dense_defaults = {DENSE_ZERO3};
+static const struct attention_opts attention_defaults = {1};
+static const struct experts_opts experts_defaults = {
+    .strategy = EXPERTS_PIPELINED, .alpha = 1, .min_rows = 1024, .lambda = 1.3, .chunk = 4096, .chunks_max = 10};
+static const struct vocab_opts vocab_defaults = {VOCAB_RING, TRAVEL_AUTO};
+
+/* The run's shape: how many sequences this rank works on, and how many tokens of each. */
+static err_t begin(struct run *r, const struct model_src *src, const struct run_setup *u) {
+    const struct spec *s = &src->spec;
+    struct split how = split_one();
+    *r = (struct run){.src = src, .rooms = u->rooms, .all_rows = u->rows, .all_seq = u->seq};
+    if (!r->rooms.dense) r->rooms.dense = &dense_defaults;
+    if (!r->rooms.attention) r->rooms.attention = &attention_defaults;
+    if (!r->rooms.experts) r->rooms.experts = &experts_defaults;
+    if (!r->rooms.vocab) r->rooms.vocab = &vocab_defaults;
+    TRY(check_size(s, u));
+    if (u->world) {
+        how.ranks = u->world->size;
+        how.rank = u->world->rank;
+        TRY(mesh_degrees(u->mesh ? u->mesh : &mesh_defaults, how.ranks, s->experts, &how.seq, &how.expert, &how.vocab));
+        TRY(check_heads(s, how.seq));
+    }
+    int64_t rows, most = 0;
+    for (int other = 0; other < how.ranks; other++) {
+        split_rows(&how, u->rows, other, &r->first_row, &rows);
+        most = i64_max(most, rows);
+    }
+    split_rows(&how, u->rows, how.rank, &r->first_row, &rows);
+    const int64_t seq = split_tokens(&how, u->seq);
+    r->shape = (struct shape){.spec = s,
+                              .split = how,
+                              .act = u->act,
+                              .rows = rows,
+                              .seq = seq,
+                              .tokens = rows * seq,
+                              .tokens_most = most * seq,
+                              .backward = u->train,
+                              .keep = u->keep};
+    return OK;
 }
 
 err_t run_bytes(const struct model_src *src, const struct run_setup *u, int64_t *bytes) {
-    struct run r = begin(src, u);
+    struct run r;
     int64_t dry[3] = {0};
-    TRY(check_size(&src->spec, u));
-    mesh_self_init(&r.mesh);
+    TRY(begin(&r, src, u));
     TRY(plan(&r, u, dry));
     *bytes = dry[0] + dry[1] + dry[2];
     return OK;
 }
 
 err_t run_open(struct run *r, const struct model_src *src, const struct run_setup *u) {
-    *r = begin(src, u);
-    err_t err = check_size(&src->spec, u);
+    err_t err = begin(r, src, u);
     if (err == OK) err = open_inner(r, u);
     if (err != OK) run_close(r);
     return err;
 }
 
 void run_close(struct run *r) {
+    mesh_close(&r->mesh);
     arena_release(&r->arenas.scratch);
     arena_release(&r->arenas.step);
     arena_release(&r->arenas.run);
@@ -173,22 +241,4 @@ void run_set_tokens(struct run *r, int64_t tokens) {
     r->shape.rows = 1;
     r->shape.seq = r->shape.tokens = tokens;
     r->dense.shape = r->attention.shape = r->experts.shape = r->vocab.shape = r->shape;
-}
-
-err_t run_upload(struct run *r) {
-    const struct device_ops *ops = r->device.ops;
-    struct stream *in = &r->device.copy_in;
-    const int64_t t = r->shape.tokens, bytes = 4 * t;
-    for (int64_t i = 0; i < t; i++) { /* index in the row to index in the micro-batch */
-        const int64_t row = i / r->shape.seq * r->shape.seq;
-        r->start[i] = (int32_t)(r->host.doc_start[i] < 0 ? i : row + r->host.doc_start[i]);
-    }
-    TRY(ops->copy(in, r->batch.ids, r->host.ids, bytes));
-    TRY(ops->copy(in, r->batch.targets, r->host.targets, bytes));
-    TRY(ops->copy(in, r->batch.positions, r->host.positions, bytes));
-    TRY(ops->copy(in, r->batch.doc_start, r->host.doc_start, bytes));
-    struct event arrived;
-    ops->record(in, &arrived);
-    ops->await(&r->device.compute, &arrived);
-    return OK;
 }

@@ -1,3 +1,4 @@
+#include "base/num.h"
 #include "base/os.h"
 #include "train/train.h"
 
@@ -5,12 +6,70 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* ---- values of all ranks on rank 0 ---- */
+
+err_t run_collect(struct run *r, const float *at_rest, const struct param *p, int64_t from, int64_t n, float *out) {
+    const int ranks = r->shape.split.ranks;
+    const struct store *s = &r->store;
+    if (ranks == 1) {
+        memcpy(out, at_rest + store_piece(s, p).at + from, sizeof *out * (size_t)n);
+        return OK;
+    }
+    int64_t *table = calloc((size_t)ranks, 4 * sizeof *table);
+    if (!table) return FAIL(ERR_NOMEM, "out of memory for the counts of %d ranks", ranks);
+    int64_t *send = table, *send_at = send + ranks, *recv = send_at + ranks, *recv_at = recv + ranks;
+    for (int other = 0; other < ranks; other++) {
+        const struct piece x = store_piece_of(s, p, other);
+        const int64_t a = i64_max(from, x.from), b = i64_min(from + n, x.from + x.count);
+        if (b <= a) continue;
+        if (other == r->shape.split.rank) {
+            send[0] = 4 * (b - a);
+            send_at[0] = 4 * (x.at + a - x.from);
+        }
+        if (r->shape.split.rank == 0) {
+            recv[other] = 4 * (b - a);
+            recv_at[other] = 4 * (a - from);
+        }
+    }
+    err_t err = COMM(&r->mesh.dense, all_to_allv, at_rest, send, send_at, out, recv, recv_at);
+    free(table);
+    return err;
+}
+
+static const float *part_at_rest(const struct run *r, enum ckpt_part part) {
+    return part == CKPT_WEIGHT ? r->optim.master : part == CKPT_EXP_AVG ? r->optim.m : r->optim.v;
+}
+
+/* What rank 0 needs next while it writes a checkpoint; the other ranks answer until there is nothing more. */
+struct want {
+    int64_t more, part, tensor, from, n;
+};
+
+static err_t tell(struct run *r, struct want *w) {
+    const int ranks = r->shape.split.ranks;
+    struct want *all = malloc(sizeof *all * (size_t)ranks);
+    if (!all) return FAIL(ERR_NOMEM, "out of memory for the requests of %d ranks", ranks);
+    err_t err = COMM(&r->mesh.dense, all_gather, w, all, sizeof *w);
+    if (err == OK) *w = all[0];
+    free(all);
+    return err;
+}
+
 /* Where saved values come from: masters and moments of a run, or, without one (train.steps=0), the model as found. */
 static err_t read_part(void *ctx, enum ckpt_part part, const struct param *p, int64_t from, int64_t n, float *out) {
-    const struct run *r = ctx;
-    const float *at = part == CKPT_WEIGHT ? r->optim.master : part == CKPT_EXP_AVG ? r->optim.m : r->optim.v;
-    memcpy(out, at + p->offset + from, sizeof(float) * (size_t)n);
-    return OK;
+    struct run *r = ctx;
+    struct want w = {true, part, p - r->store.params->list, from, n};
+    if (r->shape.split.ranks > 1) TRY(tell(r, &w));
+    return run_collect(r, part_at_rest(r, part), p, from, n, out);
+}
+
+static err_t answer(struct run *r) {
+    for (;;) {
+        struct want w = {0};
+        TRY(tell(r, &w));
+        if (!w.more) return OK;
+        TRY(run_collect(r, part_at_rest(r, (enum ckpt_part)w.part), &r->store.params->list[w.tensor], w.from, w.n, NULL));
+    }
 }
 
 static err_t read_found(void *ctx, enum ckpt_part part, const struct param *p, int64_t from, int64_t n, float *out) {
@@ -93,7 +152,7 @@ err_t state_save_found(const struct model_src *src, const struct job *job) {
 
 enum { STATE_TENSORS = 5 };
 
-err_t state_save(struct run *r, const struct job *job, const struct train_state *s, bool final) {
+static err_t save(struct run *r, const struct job *job, const struct train_state *s, bool final) {
     struct tokenizer_paths paths;
     struct ckpt_run run;
     TRY(describe(r->src, job, &paths, &run));
@@ -115,6 +174,13 @@ err_t state_save(struct run *r, const struct job *job, const struct train_state 
     return ckpt_save(job->out, s->step, job->ckpt->keep, &run);
 }
 
+err_t state_save(struct run *r, const struct job *job, const struct train_state *s, bool final) {
+    if (!run_is_first(r)) return answer(r);
+    err_t err = save(r, job, s, final);
+    if (err == OK && r->shape.split.ranks > 1) err = tell(r, &(struct want){0}); /* otherwise the job ends with this error */
+    return err;
+}
+
 static err_t read_i64(const struct st_reader *f, const char *name, int64_t *out) {
     const struct tensor_info *t = st_find(f, name);
     if (!t || t->dtype != DT_I64 || t->count != 1)
@@ -126,9 +192,11 @@ static err_t load_values(struct run *r, const struct ckpt_in *in) {
     const struct params *p = r->store.params;
     for (int64_t i = 0; i < p->count; i++) {
         const struct param *t = &p->list[i];
-        TRY(ckpt_read(in, CKPT_WEIGHT, t, 0, t->count, r->optim.master + t->offset));
-        TRY(ckpt_read(in, CKPT_EXP_AVG, t, 0, t->count, r->optim.m + t->offset));
-        TRY(ckpt_read(in, CKPT_EXP_AVG_SQ, t, 0, t->count, r->optim.v + t->offset));
+        const struct piece own = store_piece(&r->store, t);
+        if (own.count == 0) continue;
+        TRY(ckpt_read(in, CKPT_WEIGHT, t, own.from, own.count, r->optim.master + own.at));
+        TRY(ckpt_read(in, CKPT_EXP_AVG, t, own.from, own.count, r->optim.m + own.at));
+        TRY(ckpt_read(in, CKPT_EXP_AVG_SQ, t, own.from, own.count, r->optim.v + own.at));
     }
     optim_refresh(&r->optim);
     const int64_t bias = (int64_t)r->experts.layers * r->shape.spec->experts;

@@ -33,13 +33,22 @@ struct train_opts {
 };
 extern const struct opt train_opt_list[];
 
+/* Options of the rooms that a step goes through. Borrowed; NULL where the defaults will do. */
+struct room_opts {
+    const struct dense_opts *dense;
+    const struct attention_opts *attention;
+    const struct experts_opts *experts;
+    const struct vocab_opts *vocab;
+};
+
 /* All that a run is told. Borrowed. */
 struct job {
     const struct model_opts *model;
     const struct data_opts *data;
     const struct train_opts *train;
     const struct optim_opts *optim;
-    const struct experts_opts *experts;
+    struct room_opts rooms;
+    const struct mesh_opts *mesh;
     const struct stash_opts *stash;
     const struct ckpt_opts *ckpt;
     const char *out, *tokenizer;
@@ -72,15 +81,18 @@ MUST err_t model_src_read(const struct model_src *m, const struct param *p, int6
 /* ---- a rank at work ---- */
 
 struct run_setup {
-    int64_t rows, seq; /* of a micro-batch */
+    int64_t rows, seq; /* of a micro-batch, over all ranks */
     int64_t positions; /* how many positions have a cos and sin; at least seq */
     enum dtype act;
     bool train, keep; /* with gradients and moments; intermediates kept */
     bool cache;       /* keys and values of `positions` tokens of one row are kept from call to call; rows 1, not with train */
     int64_t threads;
     const struct optim_opts *optim; /* train only */
-    const char *isa;                /* "reference", or one of kernels_cpu's; NULL: the best */
-    const char *advice;             /* what to lower where memory does not suffice; NULL: options of training */
+    struct room_opts rooms;
+    struct comm *world;           /* the ranks; NULL: this one alone */
+    const struct mesh_opts *mesh; /* NULL: the defaults */
+    const char *isa;              /* "reference", or one of kernels_cpu's; NULL: the best */
+    const char *advice;           /* what to lower where memory does not suffice; NULL: options of training */
 };
 
 struct run {
@@ -91,6 +103,7 @@ struct run {
     struct arenas arenas;
     struct shape shape;
     const struct model_src *src;
+    struct room_opts rooms; /* none NULL */
     struct store store;
     struct dense dense;
     struct attention attention;
@@ -98,10 +111,15 @@ struct run {
     struct vocab vocab;
     struct stash stash;
     struct optim optim;
-    struct batch host, batch; /* as loaded; on the device, doc_start absolute and -1 for padding */
-    int32_t *start;           /* (T) as doc_start, padding at itself: what attention reads */
-    void *dx, *dh;            /* (T, H) act, training */
-    int *slot;                /* [layers] which layer of its kind (MoE or not) a layer is */
+    struct batch host, batch;  /* as loaded; on the device, doc_start absolute and -1 for padding */
+    int32_t *start;            /* (T) as doc_start, padding at itself: what attention reads */
+    int32_t *start_all;        /* the same of the whole sequences (rows, D*seq); `start` where D is 1 */
+    struct batch whole;        /* one sequence, D > 1 */
+    int64_t first_row;         /* of the micro-batch's sequences, the first that this rank has part of */
+    int64_t all_rows, all_seq; /* the whole micro-batch: sequences, tokens of each */
+    void *dx, *dh;             /* (T, H) act, training */
+    int *slot;                 /* [layers] which layer of its kind (MoE or not) a layer is */
+    int *unit;                 /* [2L + 1] of each half-layer's dense weights, and of the final norm */
 };
 
 /* Formula, dry run and reserve agree, or it is an error. Weights are those of src. New: run_close. */
@@ -113,6 +131,14 @@ void run_close(struct run *r);
 void run_set_tokens(struct run *r, int64_t tokens);
 /* r->host to r->batch. */
 MUST err_t run_upload(struct run *r);
+/* This rank's part of a micro-batch into r->host: out of all its sequences in hand, of a training step's sequences from `first` on, or of a split's
+ * in file order. Local. */
+void run_cut(struct run *r, const struct batch *all);
+MUST err_t run_take_step(struct run *r, const struct loader *l, int64_t step, int64_t batch, int64_t first);
+MUST err_t run_take_rows(struct run *r, const struct loader *l, int64_t first);
+/* Elements [from, from + n) of a tensor out of `at_rest`, an array as the store's, into `out` on rank 0. Collective over mesh->dense. */
+MUST err_t run_collect(struct run *r, const float *at_rest, const struct param *p, int64_t from, int64_t n, float *out);
+static inline bool run_is_first(const struct run *r) { return r->shape.split.rank == 0; }
 
 /* ---- one step ---- */
 
@@ -121,7 +147,7 @@ struct micro_out {
     int64_t targets, tokens;
 };
 
-/* Embedding, blocks, final norm: r->dense.last.h holds what the head reads. Local. */
+/* Embedding, blocks, final norm: r->dense.last.h holds what the head reads. Collective over all. */
 MUST err_t step_forward(struct run *r);
 /* Half-layers (block.c). */
 MUST err_t half_forward(struct run *r, int j, bool again);
@@ -155,10 +181,11 @@ MUST err_t moved_after(struct run *r, int64_t step, struct moved *m); /* frees m
 
 /* ---- the whole ---- */
 
-MUST err_t train_run(const struct job *job);
+/* Collective over world, whose ranks train together. */
+MUST err_t train_run(const struct job *job, struct comm *world);
 /* Mean loss in nats per target over the first `sequences` (0: all) of a split. */
 MUST err_t eval_split(struct run *r, const struct loader *l, int64_t sequences, double *loss, int64_t *targets);
-/* Bytes of text that a split's targets stand for; ends of documents are no text. What r->host holds is overwritten. Local. */
+/* Bytes of text that a split's targets stand for; ends of documents are no text. What r->host holds is overwritten. Collective. */
 MUST err_t eval_target_bytes(struct run *r, const struct loader *l, const struct tokenizer *t, int64_t *bytes);
 
 /* Multiple choice: of files (comma-separated) of {"context", "choices", "answer"} a line, how many answers are the likeliest choice by the
@@ -206,6 +233,7 @@ struct train_state {
     uint64_t seed, data;
     int64_t batch;
 };
+/* Collective; rank 0 writes. */
 MUST err_t state_save(struct run *r, const struct job *job, const struct train_state *s, bool final);
 /* The model as found, as a Hugging Face folder at job->out: nothing is held but a buffer. */
 MUST err_t state_save_found(const struct model_src *src, const struct job *job);

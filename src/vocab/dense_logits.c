@@ -2,6 +2,23 @@
 
 #include <math.h>
 
+const struct opt vocab_opt_list[] = {
+    {.key = "vocab.strategy",
+     .type = OPT_CHOICE,
+     .offset = offsetof(struct vocab_opts, strategy),
+     .def = "ring",
+     .choices = "ring|dtp|dense_logits",
+     .help = "how ranks share the head and the loss: shards of columns that meet each rank's tokens in turn, tokens gathered tile by tile to every "
+             "shard, or the whole head on every rank"},
+    {.key = "vocab.travel",
+     .type = OPT_CHOICE,
+     .offset = offsetof(struct vocab_opts, travel),
+     .def = "auto",
+     .choices = "auto|weights|activations",
+     .help = "what goes round in vocab.strategy=ring; auto: the weights where a rank has more tokens than its shard has columns"},
+    {.key = NULL},
+};
+
 int64_t vocab_tile_rows(const struct shape *h) {
     int64_t fit = VOCAB_STRIP_BYTES / (4 * h->spec->vocab) / 16 * 16;
     if (fit < 16) fit = 16;
@@ -9,14 +26,16 @@ int64_t vocab_tile_rows(const struct shape *h) {
     return fit < h->tokens ? fit : h->tokens;
 }
 
-err_t vocab_bytes(const struct shape *h, struct ledger *out) {
+err_t vocab_bytes(const struct shape *h, const struct vocab_opts *o, struct ledger *out) {
+    (void)o;
     const int64_t rt = vocab_tile_rows(h), v = h->spec->vocab;
     const int64_t dstrip = h->backward && h->act == DT_BF16 ? arena_bytes(2 * rt * v) : 0;
     return ledger_predict(out, "vocab", "strip", TIER_DEVICE, LIFE_SCRATCH, arena_bytes(4 * rt * v) + dstrip + 3 * arena_bytes(4 * rt));
 }
 
-err_t vocab_layout(struct vocab *v, const struct exec *ex, const struct store *store, const struct shape *h, struct arenas *m) {
-    *v = (struct vocab){.ex = ex, .store = store, .shape = *h, .tile_rows = vocab_tile_rows(h)};
+err_t vocab_layout(struct vocab *v, const struct exec *ex, struct store *store, struct mesh *mesh, const struct vocab_opts *o, const struct shape *h,
+                   struct arenas *m) {
+    *v = (struct vocab){.ex = ex, .store = store, .mesh = mesh, .opts = *o, .shape = *h, .tile_rows = vocab_tile_rows(h)};
     const int64_t n = v->tile_rows * h->spec->vocab;
     TRY(ARENA(&m->scratch, "vocab", "strip", n, &v->strip));
     if (h->backward && h->act == DT_BF16) TRY(arena_push(&m->scratch, "vocab", "strip", 2 * n, &v->dstrip));

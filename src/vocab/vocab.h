@@ -10,14 +10,25 @@
 #ifndef MOP_VOCAB_VOCAB_H
 #define MOP_VOCAB_VOCAB_H
 
+#include "base/opt.h"
+#include "comm/mesh.h"
 #include "kernels/exec.h"
 #include "model/store.h"
+
+enum vocab_strategy { VOCAB_RING, VOCAB_DTP, VOCAB_DENSE_LOGITS };
+enum vocab_travel { TRAVEL_AUTO, TRAVEL_WEIGHTS, TRAVEL_ACTIVATIONS };
+struct vocab_opts {
+    int strategy, travel;
+};
+extern const struct opt vocab_opt_list[];
 
 enum { VOCAB_STRIP_BYTES = 64 << 20, VOCAB_TILE_ROWS = 256 };
 
 struct vocab {
     const struct exec *ex;
-    const struct store *store;
+    struct store *store;
+    struct mesh *mesh;
+    struct vocab_opts opts;
     struct shape shape;
     int64_t tile_rows;
     float *strip;      /* (tile_rows, V) scratch */
@@ -26,8 +37,9 @@ struct vocab {
 };
 
 int64_t vocab_tile_rows(const struct shape *h);
-MUST err_t vocab_bytes(const struct shape *h, struct ledger *out);
-MUST err_t vocab_layout(struct vocab *v, const struct exec *ex, const struct store *store, const struct shape *h, struct arenas *m);
+MUST err_t vocab_bytes(const struct shape *h, const struct vocab_opts *o, struct ledger *out);
+MUST err_t vocab_layout(struct vocab *v, const struct exec *ex, struct store *store, struct mesh *mesh, const struct vocab_opts *o,
+                        const struct shape *h, struct arenas *m);
 
 /* loss_sum: sum over this rank's targets (negative: none), nats; targets: their number. With dh (T, H) not NULL also the
  * gradients, dh overwritten, the weight's added to the store. Local. */

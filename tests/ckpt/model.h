@@ -71,7 +71,7 @@ static void model_init(struct model *m, int seed, int64_t step, int64_t vocab) {
         m->by_name[i] = i;
     }
     qsort_r(m->by_name, MODEL_TENSORS, sizeof m->by_name[0], model_by_name, m->list);
-    m->params = (struct params){m->list, MODEL_TENSORS, at, m->by_name};
+    m->params = (struct params){.list = m->list, .count = MODEL_TENSORS, .elements = at, .by_name = m->by_name};
     m->seed = seed;
     m->step = step;
     for (int i = 0; i < 3; i++) m->bias[i] = (float)i - 1;
