@@ -42,7 +42,9 @@ struct cli_opts {
     const char *out, *tokenizer;
     int64_t threads; /* 0: one per CPU that this process may run on */
     int64_t log_level;
+    int preset; /* enum cli_preset */
 };
+enum cli_preset { PRESET_MOP, PRESET_FSDP };
 extern const struct opt cli_opt_list[];
 
 /* The options of a run: every room's struct. A room that gets options is added here and in tables.c. */
@@ -60,6 +62,9 @@ struct options {
     struct stash_opts stash;
     struct ckpt_opts ckpt;
 };
+
+/* Options of the preset that was asked for, if one was, where nothing else was said of them. */
+MUST err_t cli_apply_preset(struct opt_set *s, int which);
 
 /* The rooms' tables over `values`; returns how many. `out` has OPT_TABLES entries. */
 int cli_tables(struct opt_table out[OPT_TABLES], struct options *values);

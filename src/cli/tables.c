@@ -8,6 +8,9 @@ const struct opt cli_opt_list[] = {
     {"threads", OPT_INT, offsetof(struct cli_opts, threads), "0", NULL, 0, 1024, "threads that compute; 0: one per CPU; results do not depend on it"},
     {"log.level", OPT_INT, offsetof(struct cli_opts, log_level), "3", NULL, 0, 5,
      "0 errors, 1 warnings, 2 once per run, 3 once per step, 4 per layer, 5 per kernel"},
+    {"preset", OPT_CHOICE, offsetof(struct cli_opts, preset), "mop", "mop|fsdp", 0, 0,
+     "how the ranks of a run share its work: mop, every component its own parallelism; fsdp, the baseline: experts on their owners, the whole "
+     "vocabulary on every rank. Sets options that are not given otherwise; mop config prints them"},
     {NULL, OPT_BOOL, 0, NULL, NULL, 0, 0, NULL},
 };
 
@@ -38,6 +41,7 @@ err_t cli_load(int argc, char **argv, const struct opt_table *extra, struct opti
     if (extra) tables[count++] = *extra;
     TRY(opt_new(tables, count, &s));
     err_t err = cli_options(argc, argv, s);
+    if (err == OK) err = cli_apply_preset(s, values->cli.preset);
     if (err != OK) {
         opt_free(s);
         return err_frame(err, __func__);

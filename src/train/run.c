@@ -173,7 +173,7 @@ static err_t check_heads(const struct spec *s, int degree) {
 }
 
 static const struct dense_opts dense_defaults = {DENSE_ZERO3};
-static const struct attention_opts attention_defaults = {1};
+static const struct attention_opts attention_defaults = {4};
 static const struct experts_opts experts_defaults = {
     .strategy = EXPERTS_PIPELINED, .alpha = 1, .min_rows = 1024, .lambda = 1.3, .chunk = 4096, .chunks_max = 10};
 static const struct vocab_opts vocab_defaults = {VOCAB_RING, TRAVEL_AUTO};
