@@ -122,6 +122,10 @@ MUST err_t ckpt_read(const struct ckpt_in *in, enum ckpt_part part, const struct
  * ERR_FORMAT where there is nothing to verify. */
 MUST err_t ckpt_verify(const char *dir, int64_t *files, int64_t *tensors);
 
+/* `mop verify DIR OTHER`: the models of two folders and the checkpoints that both have, tensor by tensor: weights, masters, moments, run state. A
+ * tensor is different where it has other bits and, relative in L2, lies further off than `tolerance`; each is a line on standard output. */
+MUST err_t ckpt_compare(const char *dir, const char *other, double tolerance, int64_t *tensors, int64_t *different);
+
 /* Options of the room: ckpt.every, ckpt.keep. */
 struct ckpt_opts {
     int64_t every, keep;

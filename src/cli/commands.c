@@ -20,7 +20,10 @@ const struct cli_command cli_commands[] = {
     {"tokenizer-train", "make a byte-level BPE tokenizer.json from text", "in=PATHS out=FILE [key=value ...]", tokenizer_train_opt_list, false,
      cmd_tokenizer_train},
     {"parity", "compare a model's numbers with those of DIR/golden.safetensors", "DIR [key=value ...]", parity_opt_list, true, cmd_parity},
-    {"verify", "check every byte that a run's manifests vouch for", "DIR", NULL, false, cmd_verify},
+    {"verify", "check every byte that a run's manifests vouch for, or hold two runs against each other",
+     "DIR\n"
+     "DIR OTHER [tolerance=X]   models and checkpoints of both, tensor by tensor",
+     NULL, false, cmd_verify},
     {"plot", "draw a run's loss, throughput and expert balance", "RUN [out=FILE.svg|FILE.html]", plot_opt_list, false, cmd_plot},
     {"doctor", "what this machine is, whether its kernels compute what they must, and how fast", "[key=value ...]", doctor_opt_list, false,
      cmd_doctor},

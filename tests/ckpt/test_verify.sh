@@ -52,7 +52,21 @@ is 1 "nothing to verify" "$MOP" verify "$work/empty"
 is 1 "no folder" "$MOP" verify "$work/nowhere"
 is 1 "a file" "$MOP" verify "$work/said"
 is 2 "no word" "$MOP" verify
-is 2 "two words" "$MOP" verify "$a" "$b"
+is 2 "three words" "$MOP" verify "$a" "$b" "$b"
+
+# two folders held against each other
+cp "$b/config.json" "$a/config.json"
+is 0 "the same model twice" "$MOP" verify "$a" "$b"
+grep -q "tensors, every bit the same" "$work/said"
+ok $? "the same model twice: every bit"
+printf '\177' | dd of="$a/model.safetensors" bs=1 seek=$((size - 1)) conv=notrunc 2>/dev/null
+is 1 "another number" "$MOP" verify "$a" "$b"
+grep -q "^model lm_head.weight: differs by" "$work/said"
+ok $? "another number: the tensor is named"
+is 1 "within little" "$MOP" verify "$a" "$b" tolerance=1e-30
+is 2 "no number" "$MOP" verify "$a" "$b" tolerance=x
+is 1 "another family" "$MOP" verify "$work/olmoe-a" "$b"
+cp "$b/model.safetensors" "$a/model.safetensors"
 is 2 "an empty word" "$MOP" verify ""
 
 # what a command that fails leaves: nothing
