@@ -221,15 +221,16 @@ static err_t plan_file(const char *path) {
 }
 
 err_t bench_dispatch(int argc, char **argv) {
-    struct options o;
     struct dispatch_opts own;
+    struct ranks_opts ranks;
     struct opt_set *set;
-    const struct opt_table table = {"dispatch", dispatch_opt_list, &own};
-    TRY(cli_load(argc, argv, &table, &o, &set));
-    err_t err;
-    if (own.in) err = plan_file(own.in);
+    const struct opt_table tables[] = {{"dispatch", dispatch_opt_list, &own}, {"bench", ranks_opt_list, &ranks}};
+    TRY(opt_new(tables, 2, &set));
+    err_t err = cli_options(argc, argv, set);
+    if (err != OK) err = err_frame(err, __func__);
+    else if (own.in) err = plan_file(own.in);
     else if (own.plan) err = print_profiles();
-    else err = FAIL(ERR_USAGE, "write plan=1 for the routing profiles, or in=FILE for counts of your own");
+    else err = bench_ranks("dispatch", &ranks);
     opt_free(set);
     return err;
 }

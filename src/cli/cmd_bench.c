@@ -6,7 +6,8 @@
 static const struct {
     const char *name;
     err_t (*run)(int argc, char **argv);
-} benches[] = {{"dispatch", bench_dispatch}, {"kernels", bench_kernels}};
+} benches[] = {
+    {"dispatch", bench_dispatch}, {"kernels", bench_kernels}, {"vocab", bench_vocab}, {"attention", bench_attention}, {"step", bench_step}};
 enum { BENCHES = sizeof benches / sizeof benches[0] };
 
 err_t cmd_bench(int argc, char **argv) {

@@ -30,6 +30,10 @@ const struct cli_command cli_commands[] = {
     {"bench", "measure, or look at a plan without running it",
      "dispatch plan=1                 send ratios of the routing profiles, by the plan of a dispatch\n"
      "dispatch in=FILE.json           the plan of counts of your own, as JSON\n"
+     "dispatch [ranks=4 ...]          experts: ep, llep and pipelined for the routing profiles, on ranks that are threads\n"
+     "vocab [ranks=4 ...]             the head: dense_logits, dtp and ring\n"
+     "attention [ranks=4 ...]         Ulysses with 1 and more head chunks\n"
+     "step [ranks=4 budget=GIB ...]   the whole step under presets fsdp and mop, and the longest context\n"
      "kernels [isa=SET] [threads=N]   every kernel's speed beside the roofline, of all sets in half a minute",
      NULL, false, cmd_bench},
     {"config", "print every option's value and where it came from", RUN_WORDS, NULL, true, cmd_config},
