@@ -33,20 +33,48 @@ static err_t check_dump(const char *dump, const char *dir) {
     return OK;
 }
 
-static err_t compare(const struct options *o, const struct parity_opts *own, struct model_src *src, struct golden *g, struct numbers *n) {
-    if (own->dump) TRY(check_dump(own->dump, o->model.init));
-    TRY(model_src_open(&o->model, NULL, 0, src));
-    TRY(golden_open(o->model.init, src, g));
+struct call {
+    const struct options *o;
+    const struct parity_opts *own;
+};
+
+struct sides {
+    struct model_src src;
+    struct golden golden;
+    struct numbers ours;
+};
+
+static err_t measure(const struct call *c, struct comm *world, struct sides *s) {
+    const struct options *o = c->o;
+    TRY(model_src_open(&o->model, NULL, 0, &s->src));
+    TRY(golden_open(o->model.init, &s->src, &s->golden));
     const struct run_setup how = {.keep = o->stash.strategy == STASH_KEEP,
-                                  .threads = o->cli.threads,
-                                  .isa = own->isa,
-                                  .rooms = {&o->dense, &o->attention, &o->experts, &o->vocab}};
-    TRY(numbers_measure(g, src, o->model.dtype, &how, n));
-    if (own->dump) TRY(numbers_dump(g, src, n, own->dump));
+                                  .threads = cli_threads(o, world),
+                                  .isa = c->own->isa,
+                                  .rooms = {&o->dense, &o->attention, &o->experts, &o->vocab},
+                                  .world = world,
+                                  .mesh = &o->mesh};
+    return numbers_measure(&s->golden, &s->src, o->model.dtype, &how, &s->ours);
+}
+
+/* Rank 0 has the numbers of all. */
+static err_t compare(const struct call *c, struct sides *s) {
+    if (c->own->dump) TRY(numbers_dump(&s->golden, &s->src, &s->ours, c->own->dump));
     int64_t excess;
-    TRY(numbers_compare(g, src, n, o->model.dtype, &excess));
-    if (excess) return FAIL(ERR_FAILED, "%lld numbers of %s are over their bound; the lines with EXCESS say which", (long long)excess, o->model.init);
+    TRY(numbers_compare(&s->golden, &s->src, &s->ours, c->o->model.dtype, &excess));
+    if (excess)
+        return FAIL(ERR_FAILED, "%lld numbers of %s are over their bound; the lines with EXCESS say which", (long long)excess, c->o->model.init);
     return OK;
+}
+
+static err_t parity_rank(void *arg, int rank, struct comm *world) {
+    struct sides s = {0};
+    err_t err = measure(arg, world, &s);
+    if (err == OK && rank == 0) err = compare(arg, &s);
+    numbers_free(&s.ours);
+    golden_close(&s.golden);
+    model_src_close(&s.src);
+    return err;
 }
 
 /* `mop parity DIR key=value ...`: DIR is model.init. */
@@ -54,19 +82,15 @@ err_t cmd_parity(int argc, char **argv) {
     struct options o;
     struct parity_opts own;
     struct opt_set *set;
-    struct model_src src = {0};
-    struct golden g = {0};
-    struct numbers n = {0};
     const struct opt_table table = {"parity", parity_opt_list, &own};
     const bool named = argc > 1 && (!strchr(argv[1], '=') || os_is_dir(argv[1]));
     const char *dir = named ? argv[1] : NULL;
     if (named) argv[1] = argv[0];
     TRY(cli_load(argc - named, argv + named, &table, &o, &set));
     if (dir) o.model.init = dir;
-    err_t err = o.model.init ? compare(&o, &own, &src, &g, &n) : FAIL(ERR_USAGE, "no folder; write mop parity DIR");
-    numbers_free(&n);
-    golden_close(&g);
-    model_src_close(&src);
+    err_t err = o.model.init ? OK : FAIL(ERR_USAGE, "no folder; write mop parity DIR");
+    if (err == OK && own.dump) err = check_dump(own.dump, o.model.init);
+    if (err == OK) err = world_run((int)o.mesh.ranks, parity_rank, &(struct call){&o, &own});
     opt_free(set);
     return err;
 }

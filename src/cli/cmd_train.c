@@ -39,6 +39,31 @@ static err_t watch_begin(struct watch *w, pthread_t *thread) {
     return OK;
 }
 
+struct train_call {
+    const struct options *o;
+    struct watch *watch;
+};
+
+static err_t train_rank(void *arg, int rank, struct comm *world) {
+    const struct train_call *c = arg;
+    const struct options *o = c->o;
+    (void)rank;
+    const struct job job = {.model = &o->model,
+                            .data = &o->data,
+                            .train = &o->train,
+                            .optim = &o->optim,
+                            .rooms = {&o->dense, &o->attention, &o->experts, &o->vocab},
+                            .mesh = &o->mesh,
+                            .stash = &o->stash,
+                            .ckpt = &o->ckpt,
+                            .out = o->cli.out,
+                            .tokenizer = o->cli.tokenizer,
+                            .threads = cli_threads(o, world),
+                            .stop = &c->watch->stop,
+                            .report = &c->watch->report};
+    return train_run(&job, world);
+}
+
 err_t cmd_train(int argc, char **argv) {
     struct options o;
     struct opt_set *set;
@@ -47,22 +72,7 @@ err_t cmd_train(int argc, char **argv) {
     pthread_t thread;
     err_t err = watch_begin(&watch, &thread);
     if (err == OK) {
-        const struct job job = {.model = &o.model,
-                                .data = &o.data,
-                                .train = &o.train,
-                                .optim = &o.optim,
-                                .rooms = {&o.dense, &o.attention, &o.experts, &o.vocab},
-                                .mesh = &o.mesh,
-                                .stash = &o.stash,
-                                .ckpt = &o.ckpt,
-                                .out = o.cli.out,
-                                .tokenizer = o.cli.tokenizer,
-                                .threads = o.cli.threads,
-                                .stop = &watch.stop,
-                                .report = &watch.report};
-        struct comm self;
-        comm_self_init(&self);
-        err = train_run(&job, &self);
+        err = world_run((int)o.mesh.ranks, train_rank, &(struct train_call){&o, &watch});
         (void)pthread_cancel(thread);
         (void)pthread_join(thread, NULL);
     }

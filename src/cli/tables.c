@@ -1,4 +1,5 @@
 #include "base/log.h"
+#include "base/os.h"
 #include "cli/cli.h"
 
 const struct opt cli_opt_list[] = {
@@ -32,6 +33,11 @@ int cli_tables(struct opt_table out[OPT_TABLES], struct options *values) {
     int count = (int)(sizeof tables / sizeof tables[0]);
     for (int i = 0; i < count; i++) out[i] = tables[i];
     return count;
+}
+
+int64_t cli_threads(const struct options *o, const struct comm *world) {
+    if (o->cli.threads || !comm_is_threads(world)) return o->cli.threads;
+    return os_cpus() > world->size ? os_cpus() / world->size : 1;
 }
 
 err_t cli_load(int argc, char **argv, const struct opt_table *extra, struct options *values, struct opt_set **set) {

@@ -22,6 +22,8 @@
 
 #include "tensor/dtype.h"
 
+#include <string.h>
+
 enum { COMM_DEPTH = 8, COMM_SCRATCH = 8 << 20 };
 
 enum comm_op { COMM_ALL_GATHER, COMM_REDUCE_SCATTER, COMM_ALL_REDUCE, COMM_ALL_TO_ALLV, COMM_RING_SHIFT };
@@ -123,6 +125,9 @@ MUST err_t comm_end(struct comm_request *r);
 const char *comm_op_name(enum comm_op op);
 
 void comm_self_init(struct comm *out);
+
+/* Are the ranks threads of this process, which share its memory and CPUs? */
+static inline bool comm_is_threads(const struct comm *c) { return strcmp(c->ops->name, "local") == 0; }
 
 /* Compare operation, bytes and call site over the ranks before every operation of `inner`, which is taken over (closed with
  * *out); it begins nothing before all ranks have. New: close. Collective over inner: it must be called by all or none. */

@@ -123,7 +123,7 @@ static err_t open_inner(struct run *r, const struct run_setup *u) {
     struct arena *each[3] = {&r->arenas.run, &r->arenas.step, &r->arenas.scratch};
     int64_t dry[3] = {0};
     TRY(plan(r, u, dry));
-    const bool threads = u->world && strcmp(u->world->ops->name, "local") == 0; /* ranks that share this process's memory */
+    const bool threads = u->world && comm_is_threads(u->world);
     const int64_t all = (dry[0] + dry[1] + dry[2]) * (threads ? u->world->size : 1);
     if (all > os_memory_available()) {
         ledger_print(&r->ledger, LOG_RUN);
