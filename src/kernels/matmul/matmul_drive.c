@@ -2,7 +2,8 @@
 
 #include "base/num.h"
 
-/* How one call is cut. The cut follows from the arguments and the engine alone, never from the threads. */
+/* How one call is cut. An element of C is the same chain over k in whatever rectangle it lies, so the cut leaves no trace in the result, and
+ * may follow the threads. */
 struct cut {
     const struct matmul_args *a;
     const struct matmul_engine *e;
@@ -38,14 +39,15 @@ static struct cut cut_in(const struct matmul_args *a, const struct matmul_engine
     return c;
 }
 
-/* From the largest rectangles, which keep packed operands in use the longest, halve the longer side until there
- * are tasks for some threads, or a task's work would no longer pay for packing. */
-static struct cut cut_call(const struct matmul_args *a, const struct matmul_engine *e) {
-    enum { TASKS_WANTED = 32 };
+/* From the largest rectangles, which keep packed operands in use the longest, halve the longer side until there are tasks for all
+ * threads, or a task's work would no longer pay for packing. Every cut packs an operand once more: 32 tasks where two
+ * threads need four cost a third of a tall product's time. */
+static struct cut cut_call(const struct matmul_args *a, const struct matmul_engine *e, int threads) {
+    const int64_t tasks_wanted = i64_max(4, 2 * threads);
     int64_t total = a->row_off ? a->row_off[a->groups] - a->row_off[0] : a->rows, tallest = 0;
     for (int g = 0; g < a->groups; g++) tallest = i64_max(tallest, group_rows(a, g));
     int64_t mac = total * a->n * (a->kind == MATMUL_TN ? a->m : a->k);
-    int64_t wanted = i64_min(mac / e->task_mac, TASKS_WANTED);
+    int64_t wanted = i64_min(mac / e->task_mac, tasks_wanted);
     int64_t down = i64_max(i64_div_up(tallest, e->mc), 1), across = i64_max(i64_div_up(a->n, e->nc), 1);
     struct cut c = cut_in(a, e, tallest, down, across);
     while (count_tasks(&c) < wanted && (c.rows > 2 * e->mr || c.cols > 2 * e->nr)) {
@@ -149,6 +151,6 @@ static void run_task(void *arg, int64_t index, int worker) {
 
 void matmul_drive(struct pool *pool, const struct matmul_args *a, const struct matmul_engine *wide, const struct matmul_engine *narrow) {
     bool both = a->a_dtype == DT_BF16 && a->b_dtype == DT_BF16;
-    struct cut c = cut_call(a, narrow && both ? narrow : wide);
+    struct cut c = cut_call(a, narrow && both ? narrow : wide, pool_threads(pool));
     pool_run(pool, count_tasks(&c), run_task, &c);
 }
