@@ -1,0 +1,170 @@
+/* Ring-DTP (mop.md 3.6): runs of columns, or tokens, go from rank to rank; what meets is folded, and on the way back gets its gradients. The next
+ * operand is on its way while the one in hand is used; what is added to on the way (gradients, a token's numbers) leaves behind it. */
+#include "vocab/vocab_int.h"
+
+#include <string.h>
+
+/* Something that goes round: `in hand` first at home, then in one of two buffers. */
+static err_t shift_begin(struct vocab *v, const void *send, int64_t send_bytes, void *recv, int64_t recv_bytes, struct comm_request *q) {
+    return COMM_BEGIN(&v->mesh->vocab, comm_call_ring_shift(send, send_bytes, recv, recv_bytes), q);
+}
+
+static int from_behind(const struct vocab *v, int hops) {
+    const int p = v->mesh->vocab.size;
+    return (v->mesh->vocab.rank - hops % p + p) % p;
+}
+
+/* ---- weights travel ---- */
+
+/* The run that is in hand after `hops` hops; the next one on its way if there is a hop left. */
+struct hand {
+    struct vocab_run run;
+    struct comm_request next;
+    bool coming;
+};
+
+static err_t next_run(struct vocab *v, const struct vocab_run *own, int hops, struct hand *h) {
+    const int64_t bytes = v->run_rows * v->shape.spec->hidden * dtype_bytes(v->shape.act);
+    if (hops == 0) {
+        h->run = *own;
+    } else {
+        TRY(comm_end(&h->next));
+        vocab_run_at(v, from_behind(v, hops), &h->run);
+        h->run.w = v->ring[hops % 2];
+    }
+    if (hops + 1 < v->mesh->vocab.size) TRY(shift_begin(v, h->run.w, bytes, v->ring[(hops + 1) % 2], bytes, &h->next));
+    return OK;
+}
+
+static err_t weights_forward(struct vocab *v, const struct vocab_run *own, const struct vocab_tokens *t) {
+    struct hand h;
+    vocab_fresh(t->m, t->z, t->yt, t->n);
+    for (int i = 0; i < v->mesh->vocab.size; i++) {
+        TRY(next_run(v, own, i, &h));
+        vocab_fold(v, &h.run, t);
+    }
+    return OK;
+}
+
+/* A run's gradient begins where the run is at home and comes back there after P hops. */
+static err_t weights_backward(struct vocab *v, const struct vocab_run *own, const struct vocab_tokens *t, float scale) {
+    const int p = v->mesh->vocab.size;
+    const int64_t elements = v->run_rows * v->shape.spec->hidden;
+    struct hand h;
+    struct comm_request gradient;
+    memset(v->dring[0], 0, sizeof(float) * (size_t)elements);
+    for (int i = 0; i < p; i++) {
+        TRY(next_run(v, own, i, &h));
+        if (i > 0) TRY(comm_end(&gradient));
+        h.run.dw_acc = v->dring[i % 2];
+        vocab_gradients(v, &h.run, t, scale, i > 0);
+        if (p > 1) TRY(shift_begin(v, v->dring[i % 2], 4 * elements, v->dring[(i + 1) % 2], 4 * elements, &gradient));
+    }
+    if (p > 1) TRY(comm_end(&gradient));
+    return vocab_rest(v, v->dring[p > 1 ? p % 2 : 0]);
+}
+
+static err_t loss_weights(struct vocab *v, const void *h, const int32_t *targets, float scale, void *dh, double *loss_sum, int64_t *count) {
+    const bool direct = v->shape.act == DT_F32;
+    const struct vocab_tokens t = {h, targets, v->m, v->z, v->yt, direct ? dh : v->dx32, v->shape.tokens};
+    struct vocab_run own;
+    TRY(vocab_run_open(v, false, &own));
+    TRY(weights_forward(v, &own, &t));
+    vocab_sum_losses(&t, loss_sum, count);
+    if (!dh) return OK;
+    TRY(weights_backward(v, &own, &t, scale));
+    if (!direct) vocab_round(v, v->dx32, dh);
+    return OK;
+}
+
+/* ---- tokens travel ---- */
+
+/* Tokens of the rank `hops` behind, in buffer hops % 2, where own ones are copied to first. Their numbers lie as (3, n). */
+static struct vocab_tokens passing(const struct vocab *v, int hops) {
+    const int64_t n = v->counts[from_behind(v, hops)];
+    float *numbers = v->n_ring[hops % 2];
+    return (struct vocab_tokens){v->x_ring[hops % 2], v->t_ring[hops % 2], numbers, numbers + n, numbers + 2 * n, v->dx_ring[hops % 2], n};
+}
+
+struct pair {
+    struct comm_request x, targets;
+};
+
+/* Tokens in hand after `hops` hops; the next ones set out if there is a hop left. */
+static err_t next_tokens(struct vocab *v, int hops, struct pair *q, struct vocab_tokens *t) {
+    const int64_t row = v->shape.spec->hidden * dtype_bytes(v->shape.act);
+    if (hops > 0) {
+        TRY(comm_end(&q->x));
+        TRY(comm_end(&q->targets));
+    }
+    *t = passing(v, hops);
+    if (hops + 1 == v->mesh->vocab.size) return OK;
+    const struct vocab_tokens next = passing(v, hops + 1);
+    TRY(shift_begin(v, t->x, t->n * row, (void *)(uintptr_t)next.x, next.n * row, &q->x));
+    return shift_begin(v, t->targets, 4 * t->n, (void *)(uintptr_t)next.targets, 4 * next.n, &q->targets);
+}
+
+/* Own tokens into the first buffer. */
+static void set_out(struct vocab *v, const void *h, const int32_t *targets) {
+    const size_t n = (size_t)v->shape.tokens;
+    memcpy(v->x_ring[0], h, n * (size_t)(v->shape.spec->hidden * dtype_bytes(v->shape.act)));
+    memcpy(v->t_ring[0], targets, 4 * n);
+}
+
+static err_t tokens_forward(struct vocab *v, const struct vocab_run *own, const struct vocab_tokens *mine) {
+    const int p = v->mesh->vocab.size;
+    struct pair q;
+    struct comm_request numbers;
+    struct vocab_tokens t = passing(v, 0);
+    vocab_fresh(t.m, t.z, t.yt, t.n);
+    for (int i = 0; i < p; i++) {
+        TRY(next_tokens(v, i, &q, &t));
+        if (i > 0) TRY(comm_end(&numbers));
+        vocab_fold(v, own, &t);
+        const struct vocab_tokens next = passing(v, i + 1);
+        if (p > 1) TRY(shift_begin(v, t.m, 12 * t.n, next.m, 12 * next.n, &numbers));
+    }
+    if (p > 1) TRY(comm_end(&numbers));
+    memcpy(mine->m, v->n_ring[p > 1 ? p % 2 : 0], 12 * (size_t)mine->n); /* m, z and y_t lie one behind the other */
+    return OK;
+}
+
+static err_t tokens_backward(struct vocab *v, const struct vocab_run *own, const struct vocab_tokens *mine, float scale, void *dh) {
+    const int p = v->mesh->vocab.size;
+    const int64_t width = v->shape.spec->hidden;
+    struct pair q;
+    struct comm_request numbers, gradient;
+    struct vocab_tokens t;
+    memcpy(v->n_ring[0], mine->m, 12 * (size_t)mine->n);
+    for (int i = 0; i < p; i++) {
+        TRY(next_tokens(v, i, &q, &t));
+        if (i > 0) TRY(comm_end(&numbers));
+        const struct vocab_tokens next = passing(v, i + 1);
+        if (i + 1 < p) TRY(shift_begin(v, t.m, 12 * t.n, next.m, 12 * next.n, &numbers));
+        if (i > 0) TRY(comm_end(&gradient));
+        vocab_gradients(v, own, &t, scale, i > 0);
+        if (p > 1) TRY(shift_begin(v, t.dx, 4 * t.n * width, next.dx, 4 * next.n * width, &gradient));
+    }
+    if (p > 1) TRY(comm_end(&gradient));
+    vocab_round(v, v->dx_ring[p > 1 ? p % 2 : 0], dh);
+    return OK;
+}
+
+static err_t loss_tokens(struct vocab *v, const void *h, const int32_t *targets, float scale, void *dh, double *loss_sum, int64_t *count) {
+    const int64_t n = v->shape.tokens;
+    struct vocab_tokens mine = {h, targets, v->m, v->m + n, v->m + 2 * n, NULL, n};
+    struct vocab_run own;
+    TRY(vocab_count_tokens(v));
+    TRY(vocab_run_open(v, dh != NULL, &own));
+    set_out(v, h, targets);
+    TRY(tokens_forward(v, &own, &mine));
+    vocab_sum_losses(&mine, loss_sum, count);
+    if (!dh) return OK;
+    set_out(v, h, targets);
+    TRY(tokens_backward(v, &own, &mine, scale, dh));
+    return vocab_run_close(v, &own);
+}
+
+err_t vocab_loss_ring(struct vocab *v, const void *h, const int32_t *targets, float scale, void *dh, double *loss_sum, int64_t *count) {
+    return v->weights_travel ? loss_weights(v, h, targets, scale, dh, loss_sum, count) : loss_tokens(v, h, targets, scale, dh, loss_sum, count);
+}
