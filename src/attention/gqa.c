@@ -1,20 +1,14 @@
-#include "attention/attention.h"
+#include "attention/attention_int.h"
 #include "kernels/linear.h"
 
 #include <string.h>
 
-/* Views of q, k and v inside the buffers of a set, as attention reads them. */
-struct views {
-    char *q, *k, *v;
-    int64_t q_stride, k_stride, v_stride;
-};
-
-static struct views view(const struct attention *a, void *qkv, void *rot) {
+static struct attention_views view(const struct attention *a, void *qkv, void *rot) {
     const int64_t b = dtype_bytes(a->shape.act), q = a->q_width, kv = a->kv_width, all = q + 2 * kv;
     char *raw = qkv, *turned = rot;
-    if (a->rot_width == 0) return (struct views){raw, raw + q * b, raw + (q + kv) * b, all, all, all};
-    if (a->rot_width == all) return (struct views){turned, turned + q * b, turned + (q + kv) * b, all, all, all};
-    return (struct views){turned, turned + q * b, raw + (q + kv) * b, a->rot_width, a->rot_width, all};
+    if (a->rot_width == 0) return (struct attention_views){raw, raw + q * b, raw + (q + kv) * b, all, all, all};
+    if (a->rot_width == all) return (struct attention_views){turned, turned + q * b, turned + (q + kv) * b, all, all, all};
+    return (struct attention_views){turned, turned + q * b, raw + (q + kv) * b, a->rot_width, a->rot_width, all};
 }
 
 static void copy_rows(int64_t rows, int64_t bytes, const char *from, int64_t from_bytes, char *to, int64_t to_bytes) {
@@ -66,7 +60,7 @@ static err_t bias_gradient(struct attention *a, enum param_kind kind, int layer,
     return OK;
 }
 
-static struct attention_args attend(const struct attention *a, const struct attention_saved *v, const struct views *w,
+static struct attention_args attend(const struct attention *a, const struct attention_saved *v, const struct attention_views *w,
                                     const struct attention_batch *in) {
     const struct spec *s = a->shape.spec;
     return (struct attention_args){.act = a->shape.act,
@@ -101,7 +95,7 @@ static err_t weights(const struct attention *a, int layer, struct linear *qkv, s
 }
 
 /* Append this call's keys and values to the layer's cache and let attention read them there, all of them. */
-static err_t read_cache(struct attention *a, int layer, struct views *w) {
+static err_t read_cache(struct attention *a, int layer, struct attention_views *w) {
     const int64_t t = a->shape.tokens, bytes = a->kv_width * dtype_bytes(a->shape.act);
     ENSURE(a->cached >= 0 && t <= a->cache_rows - a->cached);
     char *k = (char *)a->cache + 2 * layer * a->cache_rows * bytes, *v = k + a->cache_rows * bytes;
@@ -127,7 +121,7 @@ err_t attention_forward(struct attention *a, int layer, int slot, const struct a
         TRY(project_bias(a, PARAM_K_BIAS, layer, raw + q * b, kv, all));
         TRY(project_bias(a, PARAM_V_BIAS, layer, raw + (q + kv) * b, kv, all));
     }
-    struct views w = view(a, v->qkv, v->rot);
+    struct attention_views w = view(a, v->qkv, v->rot);
     if (a->rot_width) {
         TRY(shape_heads(a, layer, PARAM_Q_NORM, raw, all, w.q, w.q_stride, s->heads, v->rstd_q));
         TRY(shape_heads(a, layer, PARAM_K_NORM, raw + q * b, all, w.k, w.k_stride, s->kv_heads, v->rstd_k));
@@ -141,8 +135,12 @@ err_t attention_forward(struct attention *a, int layer, int slot, const struct a
     turn(a, in, w.q, w.q_stride, s->heads, false);
     turn(a, in, w.k, w.k_stride, s->kv_heads, false);
     if (a->cache) TRY(read_cache(a, layer, &w));
-    const struct attention_args args = attend(a, v, &w, in);
-    RUN_ARGS(a->ex, attention_forward, attention_args, &args);
+    if (a->shape.split.seq > 1) {
+        TRY(ulysses_forward(a, v, &w, in->start_all));
+    } else {
+        const struct attention_args args = attend(a, v, &w, in);
+        RUN_ARGS(a->ex, attention_forward, attention_args, &args);
+    }
     if (again) return OK;
     linear_forward(a->ex, &w_o, v->o, y);
     if (s->attention_bias) TRY(project_bias(a, PARAM_O_BIAS, layer, y, s->hidden, s->hidden));
@@ -181,9 +179,11 @@ err_t attention_backward(struct attention *a, int layer, int slot, const struct 
     TRY(weights(a, layer, &w_qkv, &w_o));
     if (s->attention_bias) TRY(bias_gradient(a, PARAM_O_BIAS, layer, dy, s->hidden, s->hidden));
     linear_backward(a->ex, &w_o, v->o, dy, a->dout);
-    const struct views w = view(a, v->qkv, v->rot), d = view(a, a->dqkv, a->drot);
-    RUN(a->ex, attention_backward, attention_backward_args, .fwd = attend(a, v, &w, in), .dout = a->dout, .delta = a->delta, .dq = d.q, .dk = d.k,
-        .dv = d.v);
+    const struct attention_views w = view(a, v->qkv, v->rot), d = view(a, a->dqkv, a->drot);
+    if (a->shape.split.seq > 1) TRY(ulysses_backward(a, v, &w, in->start_all, &d));
+    else
+        RUN(a->ex, attention_backward, attention_backward_args, .fwd = attend(a, v, &w, in), .dout = a->dout, .delta = a->delta, .dq = d.q, .dk = d.k,
+            .dv = d.v);
     turn(a, in, d.q, d.q_stride, s->heads, true);
     turn(a, in, d.k, d.k_stride, s->kv_heads, true);
     char *raw = v->qkv, *draw = a->dqkv;

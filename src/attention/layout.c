@@ -1,4 +1,4 @@
-#include "attention/attention.h"
+#include "attention/attention_int.h"
 
 #include <math.h>
 
@@ -23,7 +23,6 @@ const struct opt attention_opt_list[] = {
 };
 
 err_t attention_bytes(const struct shape *h, const struct attention_opts *o, int64_t positions, struct ledger *out) {
-    (void)o;
     const struct spec *s = h->spec;
     const int64_t t = h->tokens, b = dtype_bytes(h->act), q = (int64_t)s->heads * s->head_dim, kv = (int64_t)s->kv_heads * s->head_dim;
     const int64_t slots = shape_slots(h, s->layers), rot = rot_width(s);
@@ -35,7 +34,7 @@ err_t attention_bytes(const struct shape *h, const struct attention_opts *o, int
     if (h->backward)
         TRY(ledger_predict(out, "attention", "gradients", TIER_DEVICE, LIFE_SCRATCH,
                            arena_bytes(t * q * b) + arena_bytes(t * (q + 2 * kv) * b) + arena_bytes(t * rot * b) + arena_bytes(4 * t * s->heads)));
-    return OK;
+    return h->split.seq > 1 ? ulysses_bytes(h, o, out) : OK;
 }
 
 err_t attention_cache_bytes(const struct shape *h, int64_t rows, struct ledger *out) {
@@ -98,6 +97,7 @@ err_t attention_layout(struct attention *a, const struct exec *ex, const struct 
         TRY(ARENA(keep, "attention", "intermediates", t * norms_q(s), &v->rstd_q));
         TRY(ARENA(keep, "attention", "intermediates", t * norms_k(s), &v->rstd_k));
     }
+    if (h->split.seq > 1) TRY(ulysses_layout(a, &m->scratch));
     if (!h->backward) return OK;
     TRY(arena_push(&m->scratch, "attention", "gradients", t * a->q_width * b, &a->dout));
     TRY(arena_push(&m->scratch, "attention", "gradients", t * all * b, &a->dqkv));

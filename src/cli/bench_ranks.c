@@ -72,7 +72,7 @@ static err_t fill_batch(struct run *r) {
         r->host.positions[i] = (int32_t)(place * h->seq + i % h->seq);
         r->host.doc_start[i] = 0;
     }
-    for (int64_t i = 0; h->split.seq > 1 && i < h->rows * whole; i++) r->start_all[i] = (int32_t)(i / whole * whole);
+    for (int64_t i = 0; h->split.seq > 1 && i < h->rows * whole; i++) r->start_all[i] = 0;
     return run_upload(r);
 }
 

@@ -24,10 +24,10 @@ static void cut(struct run *r, int64_t i, const struct batch *from, int64_t at) 
     memcpy(r->host.doc_start + to, from->doc_start + at + begin, bytes);
     pad(&r->host, to + n, h->seq - n);
     if (h->split.seq == 1) return;
-    const int64_t whole = h->seq * h->split.seq, row = i * whole;
+    const int64_t whole = h->seq * h->split.seq;
     for (int64_t t = 0; t < whole; t++) {
         const int32_t start = t < r->all_seq ? from->doc_start[at + t] : -1;
-        r->start_all[row + t] = (int32_t)(row + (start < 0 ? t : start));
+        r->start_all[i * whole + t] = (int32_t)(start < 0 ? t : start);
     }
 }
 

@@ -53,8 +53,6 @@ static err_t lay_out(struct run *r, const struct run_setup *u) {
     if (h->split.seq > 1) {
         TRY(ARENA(&m->step, "train", "batch", h->tokens * h->split.seq, &r->start_all));
         TRY(push_batch(&m->step, r->all_seq, "batch", &r->whole));
-    } else {
-        r->start_all = r->start;
     }
     if (u->train) {
         TRY(arena_push(&m->step, "train", "upstream gradient", h->tokens * h->spec->hidden * b, &r->dx));

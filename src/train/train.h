@@ -113,7 +113,7 @@ struct run {
     struct optim optim;
     struct batch host, batch;  /* as loaded; on the device, doc_start absolute and -1 for padding */
     int32_t *start;            /* (T) as doc_start, padding at itself: what attention reads */
-    int32_t *start_all;        /* the same of the whole sequences (rows, D*seq); `start` where D is 1 */
+    int32_t *start_all;        /* (rows, D*seq) of the whole sequences, in the sequence; NULL where D is 1 */
     struct batch whole;        /* one sequence, D > 1 */
     int64_t first_row;         /* of the micro-batch's sequences, the first that this rank has part of */
     int64_t all_rows, all_seq; /* the whole micro-batch: sequences, tokens of each */
