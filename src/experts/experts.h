@@ -19,6 +19,7 @@
 
 #include "base/opt.h"
 #include "comm/mesh.h"
+#include "experts/llep_plan.h"
 #include "kernels/exec.h"
 #include "model/store.h"
 
@@ -46,6 +47,48 @@ struct experts_saved {
     void *out;      /* (R, H) act: unweighted outputs */
 };
 
+/* A chunk of rows on its way, D rows of it sent and A rows come; scratch. */
+enum { EXPERTS_LEGS = 3 }; /* one arriving, one in work, one going home */
+struct experts_leg {
+    int64_t chunk, tokens, out_rows, in_rows;
+    int32_t *token;           /* (D) */
+    int32_t *pos;             /* (tokens, k): row of each slot, -1 none */
+    int64_t *bytes, *bytes_a; /* (4, E_p) of rows, and of a number a row: out, where, in, where */
+    int64_t *row_off;         /* (E_p * E + 1) first row of each source and expert */
+    void *sent;               /* (D, H) act: rows that go, then those that came back */
+    void *x;                  /* (A, H) act: in, and out in their place */
+    float *sent_a, *back_a;   /* (D) backward: routing weights, their gradients */
+    void *sent_g, *g;         /* (D, H), (A, H) act: dy, then dx */
+    float *a, *da;            /* (A) */
+    struct comm_request rx, rg, ra, ry;
+};
+
+/* Experts that lie on other ranks (weights.c, dispatch.c, migrate.c). */
+struct experts_far {
+    int unit;                    /* of the layer in hand */
+    void *run, *all;             /* gathered: the rank's run of experts, all of them; scratch */
+    float *drun, *dall, *landed; /* their gradients; where sums and gradients of helpers arrive */
+    void *guest;                 /* (E - Q, 3*H*I) act: migrated experts */
+    float *dguest;
+    int64_t *counts;       /* (layers, E_p, E + 1) rows of each source for each expert, and its tokens: from forward to backward */
+    int64_t *mine, *table; /* (E + 1), (E_p, E) of the layer in hand */
+    struct llep_plan plan;
+    int64_t chunks;          /* K */
+    int64_t *to, *from;      /* (E_p, K, E) rows to and from each rank */
+    int64_t *bytes;          /* (4, E_p) */
+    const void **group_w;    /* (E_p * E) */
+    int64_t *next;           /* (E_p * E) */
+    int64_t *row, *interval; /* (E) */
+    uint16_t *dest;          /* (T, k) rank of each row */
+    struct experts_leg leg[EXPERTS_LEGS];
+    int legs;
+    void *gate_up, *mid, *out, *dmid; /* (A, 2I), (A, I), (A, H), (A, I) act */
+    int32_t *identity;                /* (A) */
+    void *part;                       /* (tokens of a chunk, H) act */
+    float *part_w;                    /* (tokens of a chunk, k) */
+    int64_t rows_high, guests_high;   /* most rows of a chunk, most migrated experts that were here so far */
+};
+
 struct experts {
     const struct exec *ex;
     struct store *store;
@@ -62,9 +105,10 @@ struct experts {
     float *aux_grad;             /* (E) dL/dp of the load-balancing loss; valid between balance and the last backward */
     const void **w_in, **w_out;  /* (E) of the layer in hand */
     float **g_in, **g_out;
-    float *dweights;       /* (T, k) scratch, backward */
-    void *dmid;            /* (C*k, I) scratch, backward */
-    void *dh_router;       /* (T, H) scratch, backward */
+    float *dweights; /* (T, k) scratch, backward */
+    void *dmid;      /* (C*k, I) scratch, backward */
+    void *dh_router; /* (T, H) scratch, backward */
+    struct experts_far far;
     const uint16_t *given; /* (layers, T, k) a routing to be used instead of the router's choice, or NULL (parity in bf16) */
 };
 

@@ -1,4 +1,4 @@
-#include "experts/experts.h"
+#include "experts/experts_int.h"
 
 #include "base/num.h"
 
@@ -58,19 +58,21 @@ const struct opt experts_opt_list[] = {
     {.key = NULL},
 };
 
+/* Tokens whose experts' rows are worked on here, and not where the experts are. */
+static int64_t tokens_here(const struct shape *h, const struct experts_opts *o) { return experts_travel(h, o) ? 0 : h->tokens; }
+
 /* Tokens of the largest chunk; tokens whose rows a set holds, and the chunks that they are. */
-static int64_t chunk_tokens(const struct shape *h) { return i64_min(h->tokens, EXPERTS_CHUNK); }
-static int64_t set_tokens(const struct shape *h) { return shape_kept(h) ? h->tokens : chunk_tokens(h); }
-static int64_t set_chunks(const struct shape *h) { return i64_div_up(set_tokens(h), EXPERTS_CHUNK); }
+static int64_t chunk_tokens(const struct shape *h, const struct experts_opts *o) { return i64_min(tokens_here(h, o), EXPERTS_CHUNK); }
+static int64_t set_tokens(const struct shape *h, const struct experts_opts *o) { return shape_kept(h) ? tokens_here(h, o) : chunk_tokens(h, o); }
+static int64_t set_chunks(const struct shape *h, const struct experts_opts *o) { return i64_div_up(set_tokens(h, o), EXPERTS_CHUNK); }
 
 err_t experts_bytes(const struct shape *h, const struct experts_opts *o, struct ledger *out) {
-    (void)o;
     const struct spec *s = h->spec;
     const int64_t layers = spec_moe_layers(s);
     if (layers == 0) return OK;
-    const int64_t t = h->tokens, b = dtype_bytes(h->act), e = s->experts, k = s->top_k, r = set_tokens(h) * k, i = s->expert_width;
+    const int64_t t = h->tokens, b = dtype_bytes(h->act), e = s->experts, k = s->top_k, r = set_tokens(h, o) * k, i = s->expert_width;
     const int64_t slots = shape_slots(h, (int)layers);
-    const int64_t set = arena_bytes(t * e * b) + arena_bytes(4 * t * k) + arena_bytes(8 * set_chunks(h) * (e + 1)) + 2 * arena_bytes(4 * r) +
+    const int64_t set = arena_bytes(t * e * b) + arena_bytes(4 * t * k) + arena_bytes(8 * set_chunks(h, o) * (e + 1)) + 2 * arena_bytes(4 * r) +
                         2 * arena_bytes(r * s->hidden * b) + arena_bytes(r * 2 * i * b) + arena_bytes(r * i * b);
     TRY(ledger_predict(out, "experts", "sets", TIER_DEVICE, LIFE_RUN, arena_bytes(slots * (int64_t)sizeof(struct experts_saved))));
     TRY(ledger_predict(out, "experts", "routing", TIER_DEVICE, LIFE_RUN,
@@ -79,8 +81,9 @@ err_t experts_bytes(const struct shape *h, const struct experts_opts *o, struct 
     TRY(ledger_predict(out, "experts", "intermediates", TIER_DEVICE, shape_kept(h) ? LIFE_STEP : LIFE_SCRATCH, slots * set));
     if (h->backward)
         TRY(ledger_predict(out, "experts", "gradients", TIER_DEVICE, LIFE_SCRATCH,
-                           arena_bytes(4 * t * k) + arena_bytes(chunk_tokens(h) * k * i * b) + arena_bytes(t * s->hidden * b)));
-    return OK;
+                           arena_bytes(4 * t * k) + arena_bytes(chunk_tokens(h, o) * k * i * b) + arena_bytes(t * s->hidden * b)));
+    TRY(experts_weights_bytes(h, o, out));
+    return experts_travel(h, o) ? experts_dispatch_bytes(h, o, out) : OK;
 }
 
 err_t experts_layout(struct experts *m, const struct exec *ex, struct store *store, struct mesh *mesh, const struct experts_opts *o,
@@ -88,7 +91,7 @@ err_t experts_layout(struct experts *m, const struct exec *ex, struct store *sto
     const struct spec *s = h->spec;
     *m = (struct experts){.ex = ex, .store = store, .mesh = mesh, .opts = *o, .shape = *h, .layers = spec_moe_layers(s)};
     if (m->layers == 0) return OK;
-    const int64_t t = h->tokens, b = dtype_bytes(h->act), e = s->experts, k = s->top_k, r = set_tokens(h) * k, i = s->expert_width, l = m->layers;
+    const int64_t t = h->tokens, b = dtype_bytes(h->act), e = s->experts, k = s->top_k, r = set_tokens(h, o) * k, i = s->expert_width, l = m->layers;
     struct arena *run = &arenas->run, *scratch = &arenas->scratch;
     TRY(ARENA(run, "experts", "routing", l * t * k, &m->ids));
     TRY(ARENA(run, "experts", "routing", l * e, &m->count));
@@ -107,7 +110,7 @@ err_t experts_layout(struct experts *m, const struct exec *ex, struct store *sto
         struct experts_saved unused, *v = m->saved ? &m->saved[n] : &unused;
         TRY(arena_push(keep, "experts", "intermediates", t * e * b, &v->logits));
         TRY(ARENA(keep, "experts", "intermediates", t * k, &v->weights));
-        TRY(ARENA(keep, "experts", "intermediates", set_chunks(h) * (e + 1), &v->off));
+        TRY(ARENA(keep, "experts", "intermediates", set_chunks(h, o) * (e + 1), &v->off));
         TRY(ARENA(keep, "experts", "intermediates", r, &v->token));
         TRY(ARENA(keep, "experts", "intermediates", r, &v->pos));
         TRY(arena_push(keep, "experts", "intermediates", r * s->hidden * b, &v->in));
@@ -115,9 +118,11 @@ err_t experts_layout(struct experts *m, const struct exec *ex, struct store *sto
         TRY(arena_push(keep, "experts", "intermediates", r * i * b, &v->mid));
         TRY(arena_push(keep, "experts", "intermediates", r * s->hidden * b, &v->out));
     }
+    TRY(experts_weights_layout(m, arenas));
+    if (experts_travel(h, o)) TRY(experts_dispatch_layout(m, arenas));
     if (!h->backward) return OK;
     TRY(ARENA(scratch, "experts", "gradients", t * k, &m->dweights));
-    TRY(arena_push(scratch, "experts", "gradients", chunk_tokens(h) * k * i * b, &m->dmid));
+    TRY(arena_push(scratch, "experts", "gradients", chunk_tokens(h, o) * k * i * b, &m->dmid));
     TRY(arena_push(scratch, "experts", "gradients", t * s->hidden * b, &m->dh_router));
     return OK;
 }

@@ -1,25 +1,15 @@
-#include "experts/experts.h"
+#include "experts/experts_int.h"
 
 #include "base/num.h"
 #include "kernels/linear.h"
 
 #include <string.h>
 
-/* The router as a linear layer, and the layer's experts: gate and up of an expert lie back to back, (2I, H). */
-static err_t weights(struct experts *m, int layer, struct linear *router) {
+static err_t router_of(const struct experts *m, int layer, struct linear *out) {
     const struct spec *s = m->shape.spec;
     const struct param *p;
     TRY(store_find(m->store, PARAM_ROUTER, layer, -1, &p));
-    *router = (struct linear){m->shape.act, m->shape.tokens, s->hidden, s->experts, store_weight(m->store, p), store_grad(m->store, p)};
-    for (int e = 0; e < s->experts; e++) {
-        const struct param *in, *out;
-        TRY(store_find(m->store, PARAM_EXPERT_GATE, layer, e, &in));
-        TRY(store_find(m->store, PARAM_EXPERT_DOWN, layer, e, &out));
-        m->w_in[e] = store_weight(m->store, in);
-        m->w_out[e] = store_weight(m->store, out);
-        m->g_in[e] = store_grad(m->store, in);
-        m->g_out[e] = store_grad(m->store, out);
-    }
+    *out = (struct linear){m->shape.act, m->shape.tokens, s->hidden, s->experts, store_weight(m->store, p), store_grad(m->store, p)};
     return OK;
 }
 
@@ -137,21 +127,35 @@ static void chunk_backward(struct experts *m, const struct chunk *c, const float
         .y = at_token(m, dh, c->first));
 }
 
-err_t experts_forward(struct experts *m, int layer, int moe, int slot, const int32_t *start, const void *h, void *y, bool again) {
+static void forward_here(struct experts *m, int moe, int slot, const void *h, void *y) {
     const struct spec *s = m->shape.spec;
-    struct experts_saved *v = &m->saved[slot];
-    struct linear router;
-    TRY(weights(m, layer, &router));
-    linear_forward(m->ex, &router, h, v->logits);
-    choose(m, moe, v, start, again);
-    if (again) return OK;
     for (int64_t first = 0; first < m->shape.tokens; first += EXPERTS_CHUNK) {
         const struct chunk c = chunk_at(m, slot, first);
         chunk_forward(m, moe, &c, h);
         RUN(m->ex, rows_combine, rows_combine_args, .act = m->shape.act, .tokens = c.tokens, .width = s->hidden, .k = s->top_k, .pos = c.pos,
-            .w = v->weights + first * s->top_k, .x = c.out, .y = at_token(m, y, first));
+            .w = m->saved[slot].weights + first * s->top_k, .x = c.out, .y = at_token(m, y, first));
     }
-    return OK;
+}
+
+static void backward_here(struct experts *m, int moe, int slot, const void *h, const void *dy, void *dh) {
+    for (int64_t first = 0; first < m->shape.tokens; first += EXPERTS_CHUNK) {
+        const struct chunk c = chunk_at(m, slot, first);
+        if (!shape_kept(&m->shape)) chunk_forward(m, moe, &c, h);
+        chunk_backward(m, &c, m->saved[slot].weights, dy, dh);
+    }
+}
+
+err_t experts_forward(struct experts *m, int layer, int moe, int slot, const int32_t *start, const void *h, void *y, bool again) {
+    struct experts_saved *v = &m->saved[slot];
+    struct linear router;
+    TRY(router_of(m, layer, &router));
+    linear_forward(m->ex, &router, h, v->logits);
+    choose(m, moe, v, start, again);
+    if (again) return OK;
+    TRY(experts_weights_open(m, layer, false));
+    if (experts_travel(&m->shape, &m->opts)) TRY(experts_dispatch_forward(m, moe, v->weights, h, y));
+    else forward_here(m, moe, slot, h, y);
+    return experts_weights_close(m, false);
 }
 
 err_t experts_backward(struct experts *m, int layer, int moe, int slot, const int32_t *start, const void *h, const void *dy, void *dh) {
@@ -159,12 +163,11 @@ err_t experts_backward(struct experts *m, int layer, int moe, int slot, const in
     const enum dtype act = m->shape.act;
     struct experts_saved *v = &m->saved[slot];
     struct linear router;
-    TRY(weights(m, layer, &router));
-    for (int64_t first = 0; first < m->shape.tokens; first += EXPERTS_CHUNK) {
-        const struct chunk c = chunk_at(m, slot, first);
-        if (!shape_kept(&m->shape)) chunk_forward(m, moe, &c, h);
-        chunk_backward(m, &c, v->weights, dy, dh);
-    }
+    TRY(router_of(m, layer, &router));
+    TRY(experts_weights_open(m, layer, true));
+    if (experts_travel(&m->shape, &m->opts)) TRY(experts_dispatch_backward(m, moe, v->weights, h, dy, dh));
+    else backward_here(m, moe, slot, h, dy, dh);
+    TRY(experts_weights_close(m, true));
     RUN(m->ex, route_backward, route_backward_args, .fwd = routing(m, moe, v, start), .dweights = m->dweights, .aux = m->aux_grad,
         .dlogits = v->logits);
     linear_backward(m->ex, &router, h, v->logits, m->dh_router);
