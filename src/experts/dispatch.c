@@ -101,8 +101,6 @@ err_t experts_dispatch_layout(struct experts *m, struct arenas *arenas) {
         TRY(arena_push(scratch, "experts", "dispatched rows", z.in * row, &f->out));
         TRY(arena_push(scratch, "experts", "dispatched rows", z.in * i * b, &f->dmid));
         TRY(ARENA(scratch, "experts", "dispatched rows", z.in, &f->identity));
-        if (f->identity)
-            for (int64_t r = 0; r < z.in; r++) f->identity[r] = (int32_t)r;
     }
     return experts_migrate_layout(m, scratch);
 }
@@ -289,6 +287,7 @@ static void compute_backward(struct experts *m, struct experts_leg *l) {
     const int64_t hidden = m->shape.spec->hidden, i = m->shape.spec->expert_width;
     const enum dtype act = m->shape.act;
     compute(m, l, m->far.out);
+    for (int64_t r = 0; r < l->in_rows; r++) m->far.identity[r] = (int32_t)r; /* a row is a token with one slot */
     RUN(m->ex, rows_combine_backward, rows_combine_backward_args, .act = act, .tokens = l->in_rows, .width = hidden, .k = 1, .pos = m->far.identity,
         .w = l->a, .x = m->far.out, .dy = l->g, .dx = m->far.out, .dw = l->da);
     grouped_gradient(m, l, m->far.out, hidden, m->far.mid, i, m->g_out);
