@@ -8,10 +8,12 @@ BUILD ?= build
 PREFIX ?= /usr/local
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Werror
 LIBS_PC = jansson yaml-0.1 libpcre2-8 libutf8proc libxxhash
-CPPFLAGS += -D_GNU_SOURCE -Isrc -I.
+# ranks as processes where there is an MPI; not under ThreadSanitizer, which takes its library's own threads for races
+MPI_PC := $(if $(findstring thread,$(EXTRA)),,$(firstword $(foreach p,ompi-c mpich,$(shell pkg-config --exists $(p) && echo $(p)))))
+CPPFLAGS += -D_GNU_SOURCE -Isrc -I. $(if $(MPI_PC),-DMOP_MPI $(shell pkg-config --cflags $(MPI_PC)))
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=c11 $(CFLAGS) $(WARN) $(EXTRA) $(shell pkg-config --cflags $(LIBS_PC))
-ALL_LIBS = $(shell pkg-config --libs $(LIBS_PC)) -lpthread -lm
+ALL_LIBS = $(shell pkg-config --libs $(LIBS_PC)) $(if $(MPI_PC),$(shell pkg-config --libs $(MPI_PC))) -lpthread -lm
 JOBS ?= $(shell nproc)
 
 LIB_SRC = $(filter-out src/cli/main.c,$(wildcard src/*/*.c src/kernels/*/*.c models/*.c))

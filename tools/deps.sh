@@ -6,7 +6,7 @@ set -eu
 packages=
 for group in "$@"; do
     case $group in
-    build) packages="$packages gcc libc6-dev make pkg-config binutils libjansson-dev libyaml-dev libpcre2-dev libutf8proc-dev libxxhash-dev" ;;
+    build) packages="$packages gcc libc6-dev make pkg-config binutils libjansson-dev libyaml-dev libpcre2-dev libutf8proc-dev libxxhash-dev libopenmpi-dev openmpi-bin" ;;
     demo) packages="$packages perl-doc" ;;
     peers) packages="$packages python3 python3-venv g++" ;; # g++: what torch.compile compiles with
     ci) packages="$packages clang clang-tidy clang-format libclang-rt-14-dev" ;;
