@@ -1,0 +1,173 @@
+/* Forward by AMX: parallel over (block of queries, KV head). What is packed of a block of keys serves all queries of the task, those of
+ * two heads at least where the group has them. See attention_cpu_amx.h. */
+#include "kernels/attention/attention_cpu_amx.h"
+
+#include <math.h>
+
+enum { QUERIES = 128, KEYS = 128, KEY_UNITS = KEYS / UNIT, UNITS = 8 };
+
+/* Up to 32 queries of a head and a document. */
+struct query_unit {
+    int head, n;
+    int64_t row, token; /* of the first; row of q, o, lse and start */
+    __m512 max[2], sum[2];
+};
+
+struct forward_tiles {
+    struct duo q[UNITS * STEPS_MAX], k[KEY_UNITS * STEPS_MAX], v[KEY_UNITS * STEPS_MAX], p[KEY_UNITS];
+    struct quad o[UNITS * STEPS_MAX], s[KEY_UNITS];
+    struct duo rows[STEPS_MAX];
+    struct query_unit unit[UNITS];
+    int units;
+};
+
+/* Key `key` of the tile as lanes see it: lane l of half c sees keys up to seen[c][l]; the others' scores are -inf. */
+AMX_INLINE __m512 score_at(const struct quad *s, int key, int c, bool masked, const __m512i seen[2]) {
+    const __m512 x = _mm512_load_ps(&s[key / 32].at[key % 32][16 * c]);
+    if (!masked) return x;
+    return _mm512_mask_mov_ps(_mm512_set1_ps(-INFINITY), _mm512_cmpge_epi32_mask(seen[c], _mm512_set1_epi32(key)), x);
+}
+
+/* Scores become pairs of exp(scale * (score - max)) against the keys; max and sum are brought up to date. Gives the factor by
+ * which what was summed before must shrink: 0 in a unit's first tile, since max is -inf before. */
+AMX_INLINE void softmax_tile(struct query_unit *u, const struct quad *s, struct duo *p, int key_units, const bool masked, int64_t last, float scale,
+                             __m512 shrink[2]) {
+    const __m512 rate = _mm512_set1_ps(scale * log2_of_e);
+    __m512i seen[2];
+    __m512 max[2] = {u->max[0], u->max[1]}, sum[2][2];
+    for (int c = 0; c < 2; c++) seen[c] = _mm512_add_epi32(lane_numbers(c), _mm512_set1_epi32((int)i64_min(last, KEYS)));
+    for (int key = 0; key < 32 * key_units; key++)
+        for (int c = 0; c < 2; c++) max[c] = _mm512_max_ps(score_at(s, key, c, masked, seen), max[c]);
+    for (int c = 0; c < 2; c++) {
+        shrink[c] = exp2_of(_mm512_mul_ps(_mm512_sub_ps(u->max[c], max[c]), rate));
+        u->max[c] = max[c];
+        sum[c][0] = sum[c][1] = _mm512_setzero_ps();
+    }
+    for (int unit = 0; unit < key_units; unit++)
+        for (int pair = 0; pair < 16; pair++)
+            for (int c = 0; c < 2; c++) {
+                __m512 e[2];
+                for (int half = 0; half < 2; half++) {
+                    const __m512 x = score_at(s, 32 * unit + 16 * half + pair, c, masked, seen);
+                    e[half] = exp2_of(_mm512_mul_ps(_mm512_sub_ps(x, max[c]), rate));
+                    sum[c][half] = _mm512_add_ps(sum[c][half], e[half]);
+                }
+                _mm512_store_si512(p[unit].tile[c][pair], pair_of(e[0], e[1]));
+            }
+    for (int c = 0; c < 2; c++) u->sum[c] = _mm512_fmadd_ps(u->sum[c], shrink[c], _mm512_add_ps(sum[c][0], sum[c][1]));
+}
+
+static void softmax_all(struct query_unit *u, const struct quad *s, struct duo *p, int key_units, float scale, __m512 shrink[2]) {
+    softmax_tile(u, s, p, key_units, false, KEYS, scale, shrink);
+}
+
+static void softmax_masked(struct query_unit *u, const struct quad *s, struct duo *p, int key_units, int64_t last, float scale, __m512 shrink[2]) {
+    softmax_tile(u, s, p, key_units, true, last, scale, shrink);
+}
+
+static void shrink_sums(struct quad *o, int steps, const __m512 shrink[2]) {
+    const __m512 one = _mm512_set1_ps(1);
+    if (!(_mm512_cmp_ps_mask(shrink[0], one, _CMP_NEQ_UQ) | _mm512_cmp_ps_mask(shrink[1], one, _CMP_NEQ_UQ))) return;
+    for (int i = 0; i < 32 * steps; i++)
+        for (int c = 0; c < 2; c++) {
+            float *at = &o[i / 32].at[i % 32][16 * c];
+            _mm512_store_ps(at, _mm512_mul_ps(_mm512_load_ps(at), shrink[c]));
+        }
+}
+
+/* A unit against the keys from k0 on, `keys` of them packed. */
+static void unit_tile(const struct attention_args *a, struct forward_tiles *t, int i, int64_t k0, int64_t keys, int steps, bool fresh) {
+    struct query_unit *u = &t->unit[i];
+    const int64_t seen = u->token - k0; /* the last key the first query sees */
+    keys = i64_min(keys, seen + u->n);
+    if (keys <= 0) return;
+    const int key_units = (int)i64_div_up(keys, UNIT);
+    __m512 shrink[2];
+    for (int k = 0; k < key_units; k++) product(&t->s[k], true, t->k + k * steps, 1, t->q + i * steps, 1, steps);
+    if (seen < 32 * key_units - 1) softmax_masked(u, t->s, t->p, key_units, seen, a->scale, shrink);
+    else softmax_all(u, t->s, t->p, key_units, a->scale, shrink);
+    struct quad *o = t->o + i * steps;
+    if (!fresh) shrink_sums(o, steps, shrink);
+    for (int d = 0; d < steps; d++) product(&o[d], fresh, t->v + d, steps, t->p, 1, key_units);
+}
+
+static void unit_out(const struct attention_args *a, struct forward_tiles *t, int i, int steps) {
+    const struct query_unit *u = &t->unit[i];
+    const struct head_rows o = head_of(a, a->o, a->o_stride, u->head);
+    _Alignas(64) float max[32], sum[32];
+    __m512 inverse[2];
+    for (int c = 0; c < 2; c++) {
+        inverse[c] = _mm512_div_ps(_mm512_set1_ps(1), u->sum[c]);
+        _mm512_store_ps(max + 16 * c, u->max[c]);
+        _mm512_store_ps(sum + 16 * c, u->sum[c]);
+    }
+    for (int r = 0; r < u->n; r++) a->lse[u->head * (a->tokens - a->first) + u->row + r] = max[r] * a->scale + logf(sum[r]);
+    for (int d = 0; d < steps; d++) store_turned(&o, u->row, u->n, d, &t->o[i * steps + d], inverse);
+}
+
+/* Queries [row, row + rows) of one start, of the heads whose units fit. */
+static void forward_run(const struct attention_args *a, struct forward_tiles *t, int kv, int head, int heads, int64_t row, int64_t rows) {
+    const struct head_rows k = head_of(a, a->k, a->k_stride, kv), v = head_of(a, a->v, a->v_stride, kv);
+    const int64_t token = a->first + row, begin = a->start[row], end = token + rows;
+    t->units = 0;
+    for (int h = head; h < head + heads; h++) {
+        const struct head_rows q = head_of(a, a->q, a->q_stride, h);
+        for (int64_t r = 0; r < rows; r += UNIT, t->units++) {
+            struct query_unit *u = &t->unit[t->units];
+            *u = (struct query_unit){.head = h, .n = (int)i64_min(UNIT, rows - r), .row = row + r, .token = token + r};
+            u->max[0] = u->max[1] = _mm512_set1_ps(-INFINITY);
+            u->sum[0] = u->sum[1] = _mm512_setzero_ps();
+            pack_rows(&q, u->row, u->n, t->rows);
+            for (int d = 0; d < q.steps; d++) turn(&t->rows[d], &t->q[t->units * q.steps + d]);
+        }
+    }
+    for (int64_t k0 = begin; k0 < end; k0 += KEYS) {
+        const int64_t keys = i64_min(KEYS, end - k0);
+        for (int64_t r = 0; r < keys; r += UNIT) {
+            const int n = (int)i64_min(UNIT, keys - r);
+            struct duo paired;
+            pack_rows(&k, k0 + r, n, t->k + r / UNIT * k.steps);
+            pack_rows(&v, k0 + r, n, t->rows);
+            for (int d = 0; d < v.steps; d++) {
+                pair_rows(&t->rows[d], &paired);
+                turn(&paired, &t->v[r / UNIT * v.steps + d]);
+            }
+        }
+        for (int i = 0; i < t->units; i++) unit_tile(a, t, i, k0, keys, k.steps, k0 == begin);
+    }
+    for (int i = 0; i < t->units; i++) unit_out(a, t, i, k.steps);
+}
+
+static void forward_task(void *arg, int64_t task, int worker) {
+    (void)worker;
+    const struct attention_args *a = arg;
+    struct forward_tiles t;
+    const int kv = (int)(task % a->kv_heads);
+    const int64_t queries = a->tokens - a->first, blocks = i64_div_up(queries, QUERIES);
+    const int64_t block = blocks - 1 - task / a->kv_heads, end = i64_min(queries, (block + 1) * QUERIES); /* the longest first */
+    int head0, head1;
+    heads_of(a, kv, &head0, &head1);
+    amx_begin();
+    for (int64_t i = block * QUERIES, rows; i < end; i += rows) {
+        rows = run_length(a->start, i, end);
+        const int together = UNITS / (int)i64_div_up(rows, UNIT);
+        for (int h = head0; h < head1 && a->start[i] >= 0; h += together)
+            forward_run(a, &t, kv, h, (int)i64_min(together, head1 - h), i, rows);
+        for (int h = head0; h < head1 && a->start[i] < 0; h++) { /* padding */
+            const struct head_rows o = head_of(a, a->o, a->o_stride, h);
+            zero_rows(&o, i, rows);
+            memset(a->lse + h * queries + i, 0, (size_t)rows * sizeof *a->lse);
+        }
+    }
+    amx_end();
+}
+
+static void attention_forward_amx(struct pool *pool, const struct attention_args *a) {
+    if (a->act != DT_BF16) attention_forward_avx512(pool, a);
+    else pool_run(pool, i64_div_up(a->tokens - a->first, QUERIES) * a->kv_heads, forward_task, (void *)(uintptr_t)a);
+}
+
+void attention_install_amx(struct kernels *k) {
+    k->attention_forward = attention_forward_amx;
+    k->attention_backward = attention_backward_amx;
+}
