@@ -65,7 +65,8 @@ AMX_INLINE void pack_rows(const struct head_rows *s, int64_t row, int n, struct 
     for (int r = 0; r < 32; r++) {
         const bf16 *from = s->p + (row + r) * s->stride;
         for (int d = 0; d < s->steps; d++)
-            _mm512_store_si512(out[d].tile[r / 16][r % 16], r < n ? _mm512_maskz_loadu_epi16(dims_in(s->dim, d), from + 32 * d) : _mm512_setzero_si512());
+            _mm512_store_si512(out[d].tile[r / 16][r % 16],
+                               r < n ? _mm512_maskz_loadu_epi16(dims_in(s->dim, d), from + 32 * d) : _mm512_setzero_si512());
     }
 }
 
@@ -102,7 +103,8 @@ AMX_INLINE __m512i round_even(__m512 x) {
 /* 32 dimensions of a row, the even ones and the odd ones, each times `factor`, out to activations. A sum that fell to -0 goes out as
  * +0, as it does where another zero was added to it. */
 AMX_INLINE void store_row(const struct head_rows *s, int64_t row, int step, __m512 even, __m512 odd, __m512 factor) {
-    const __m512i low = round_even(_mm512_fmadd_ps(even, factor, _mm512_setzero_ps())), high = round_even(_mm512_fmadd_ps(odd, factor, _mm512_setzero_ps()));
+    const __m512i low = round_even(_mm512_fmadd_ps(even, factor, _mm512_setzero_ps())),
+                  high = round_even(_mm512_fmadd_ps(odd, factor, _mm512_setzero_ps()));
     const __m512i pairs = _mm512_or_si512(_mm512_srli_epi32(low, 16), _mm512_and_si512(high, _mm512_set1_epi32((int)0xffff0000)));
     _mm512_mask_storeu_epi16((bf16 *)(uintptr_t)(s->p + row * s->stride + 32 * step), dims_in(s->dim, step), pairs);
 }
@@ -111,8 +113,7 @@ AMX_INLINE void store_row(const struct head_rows *s, int64_t row, int step, __m5
 AMX_INLINE void store_turned(const struct head_rows *s, int64_t row, int n, int step, const struct quad *sums, const __m512 factor[2]) {
     for (int c = 0; c < 2; c++) {
         _Alignas(64) float across[2][16][16], turned[2][16][16];
-        for (int d = 0; d < 32; d++)
-            _mm512_store_ps(across[d / 16][d % 16], _mm512_mul_ps(_mm512_load_ps(&sums->at[d][16 * c]), factor[c]));
+        for (int d = 0; d < 32; d++) _mm512_store_ps(across[d / 16][d % 16], _mm512_mul_ps(_mm512_load_ps(&sums->at[d][16 * c]), factor[c]));
         for (int half = 0; half < 2; half++) transpose16(across[half], 64, turned[half], 16, 16, 0xffff);
         for (int r = 0; r < 16 && 16 * c + r < n; r++)
             store_row(s, row + 16 * c + r, step, _mm512_load_ps(turned[0][r]), _mm512_load_ps(turned[1][r]), _mm512_set1_ps(1));

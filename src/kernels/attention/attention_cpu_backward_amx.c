@@ -162,7 +162,8 @@ AMX_INLINE void block_pairs(struct gradient_tiles *t, int unit0, int key_units, 
             for (n = 0; k + n < key_units && visible[k + n][i] == visible[k][i];) n++;
             if (!visible[k][i]) continue;
             for (int d = 0; d < steps; d++)
-                product(t->dq + i * steps + d, false, operand(t, unit0 + k, steps, K_TURNED_AT) + d, (int64_t)UNIT_DUOS * steps, &t->ds_keys[i][k], 1, n);
+                product(t->dq + i * steps + d, false, operand(t, unit0 + k, steps, K_TURNED_AT) + d, (int64_t)UNIT_DUOS * steps, &t->ds_keys[i][k], 1,
+                        n);
         }
 }
 
@@ -190,7 +191,8 @@ static void dkv_out(const struct attention_backward_args *b, struct gradient_til
     const struct head_rows k = head_of(a, b->dk, a->k_stride, kv), v = head_of(a, b->dv, a->v_stride, kv);
     for (int64_t r = 0; r < keys; r++)
         for (int d = 0; d < k.steps; d++) {
-            const float *dk = sums(t, (int)(r / UNIT), k.steps, DK_AT)[d].at[r % UNIT], *dv = sums(t, (int)(r / UNIT), k.steps, DV_AT)[d].at[r % UNIT];
+            const float *dk = sums(t, (int)(r / UNIT), k.steps, DK_AT)[d].at[r % UNIT],
+                        *dv = sums(t, (int)(r / UNIT), k.steps, DV_AT)[d].at[r % UNIT];
             store_row(&k, k0 + r, d, _mm512_load_ps(dk), _mm512_load_ps(dk + 16), _mm512_set1_ps(a->scale));
             store_row(&v, k0 + r, d, _mm512_load_ps(dv), _mm512_load_ps(dv + 16), _mm512_set1_ps(1));
         }

@@ -151,8 +151,7 @@ static void forward_task(void *arg, int64_t task, int worker) {
     for (int64_t i = block * QUERIES, rows; i < end; i += rows) {
         rows = run_length(a->start, i, end);
         const int together = UNITS / (int)i64_div_up(rows, UNIT);
-        for (int h = head0; h < head1 && a->start[i] >= 0; h += together)
-            forward_run(a, &t, kv, h, (int)i64_min(together, head1 - h), i, rows);
+        for (int h = head0; h < head1 && a->start[i] >= 0; h += together) forward_run(a, &t, kv, h, (int)i64_min(together, head1 - h), i, rows);
         for (int h = head0; h < head1 && a->start[i] < 0; h++) { /* padding */
             const struct head_rows o = head_of(a, a->o, a->o_stride, h);
             zero_rows(&o, i, rows);
