@@ -108,7 +108,7 @@ AMX_INLINE void gradient_pairs(struct gradient_tiles *t, const struct query_unit
             for (int c = 0; c < 2; c++) {
                 const int key = 16 * half + pair;
                 const __m512 y = _mm512_fmsub_ps(_mm512_load_ps(&t->s.at[key][16 * c]), rate, lse[c]);
-                __m512 x = exp2_of(_mm512_min_ps(_mm512_setzero_ps(), y));
+                __m512 x = exp2_of(_mm512_min_ps(_mm512_setzero_ps(), y)); /* it can be above by rounding */
                 __m512 z = _mm512_mul_ps(x, _mm512_sub_ps(_mm512_load_ps(&t->dp.at[key][16 * c]), delta[c]));
                 if (masked) {
                     const __mmask16 seen = key >= from ? _mm512_cmpge_epi32_mask(last[c], _mm512_set1_epi32(key)) : 0;
@@ -143,8 +143,8 @@ AMX_INLINE void block_pairs(struct gradient_tiles *t, int unit0, int key_units, 
             struct duo *p = w.dkv ? &t->p[k][i] : NULL, *ds = w.dkv ? &t->ds[k][i] : NULL, *ds_keys = w.dq ? &t->ds_keys[i][k] : NULL;
             visible[k][i] = sees(u, key, &all);
             if (!visible[k][i]) continue;
-            product(&t->s, true, operand(t, unit0 + k, steps, K_AT), 1, t->q + i * steps, 1, steps);
-            product(&t->dp, true, operand(t, unit0 + k, steps, V_AT), 1, t->dout + i * steps, 1, steps);
+            product((struct product){&t->s, true, operand(t, unit0 + k, steps, K_AT), t->q + i * steps, 1, 1, steps});
+            product((struct product){&t->dp, true, operand(t, unit0 + k, steps, V_AT), t->dout + i * steps, 1, 1, steps});
             if (all) gradient_pairs(t, u, key, scale, false, p, ds, ds_keys);
             else gradient_pairs(t, u, key, scale, true, p, ds, ds_keys);
         }
@@ -153,8 +153,8 @@ AMX_INLINE void block_pairs(struct gradient_tiles *t, int unit0, int key_units, 
             for (n = 0; i + n < t->units && visible[k][i + n] == visible[k][i];) n++;
             if (!visible[k][i]) continue;
             for (int d = 0; d < steps; d++) {
-                product(sums(t, unit0 + k, steps, DV_AT) + d, false, &t->p[k][i], 1, t->dout_pairs + i * steps + d, steps, n);
-                product(sums(t, unit0 + k, steps, DK_AT) + d, false, &t->ds[k][i], 1, t->q_pairs + i * steps + d, steps, n);
+                product((struct product){sums(t, unit0 + k, steps, DV_AT) + d, false, &t->p[k][i], t->dout_pairs + i * steps + d, 1, steps, n});
+                product((struct product){sums(t, unit0 + k, steps, DK_AT) + d, false, &t->ds[k][i], t->q_pairs + i * steps + d, 1, steps, n});
             }
         }
     for (int i = 0; w.dq && i < t->units; i++)
@@ -162,8 +162,8 @@ AMX_INLINE void block_pairs(struct gradient_tiles *t, int unit0, int key_units, 
             for (n = 0; k + n < key_units && visible[k + n][i] == visible[k][i];) n++;
             if (!visible[k][i]) continue;
             for (int d = 0; d < steps; d++)
-                product(t->dq + i * steps + d, false, operand(t, unit0 + k, steps, K_TURNED_AT) + d, (int64_t)UNIT_DUOS * steps, &t->ds_keys[i][k], 1,
-                        n);
+                product((struct product){t->dq + i * steps + d, false, operand(t, unit0 + k, steps, K_TURNED_AT) + d, &t->ds_keys[i][k],
+                                         (int64_t)UNIT_DUOS * steps, 1, n});
         }
 }
 

@@ -4,13 +4,17 @@
 
 #include <math.h>
 
-enum { QUERIES = 128, KEYS = 128, KEY_UNITS = KEYS / UNIT, UNITS = 8 };
+enum { QUERIES = 128, KEYS = 64, KEY_UNITS = KEYS / UNIT, UNITS = 8 };
 
 /* Up to 32 queries of a head and a document. */
 struct query_unit {
     int head, n;
     int64_t row, token; /* of the first; row of q, o, lse and start */
     __m512 max[2], sum[2];
+    /* of the tile of keys at work: */
+    int key_units;   /* those that any of them sees */
+    __m512i last[2]; /* the last key each lane sees */
+    __m512 shrink[2];
 };
 
 struct forward_tiles {
@@ -21,48 +25,53 @@ struct forward_tiles {
     int units;
 };
 
-/* Key `key` of the tile as lanes see it: lane l of half c sees keys up to seen[c][l]; the others' scores are -inf. */
-AMX_INLINE __m512 score_at(const struct quad *s, int key, int c, bool masked, const __m512i seen[2]) {
-    const __m512 x = _mm512_load_ps(&s[key / 32].at[key % 32][16 * c]);
-    if (!masked) return x;
-    return _mm512_mask_mov_ps(_mm512_set1_ps(-INFINITY), _mm512_cmpge_epi32_mask(seen[c], _mm512_set1_epi32(key)), x);
+/* Whether lanes see key `key` of the tile: lane l of half c sees the keys up to last[c][l]. */
+AMX_INLINE __mmask16 seen_at(const struct query_unit *u, int key, int c) { return _mm512_cmpge_epi32_mask(u->last[c], _mm512_set1_epi32(key)); }
+
+AMX_INLINE __m512 score_at(const struct quad *s, int key, int c) { return _mm512_load_ps(&s[key / UNIT].at[key % UNIT][16 * c]); }
+
+/* The maximum so far, and how much what was summed before must shrink for it: fully in a unit's first tile. */
+AMX_INLINE void raise_max(struct query_unit *u, const struct quad *s, const bool masked, __m512 rate) {
+    for (int c = 0; c < 2; c++) {
+        __m512 max[4] = {u->max[c], u->max[c], u->max[c], u->max[c]};
+        for (int key = 0; key < UNIT * u->key_units; key += 4)
+            for (int i = 0; i < 4; i++) {
+                const __m512 x = score_at(s, key + i, c);
+                max[i] = masked ? _mm512_mask_max_ps(max[i], seen_at(u, key + i, c), x, max[i]) : _mm512_max_ps(x, max[i]);
+            }
+        max[0] = _mm512_max_ps(_mm512_max_ps(max[0], max[1]), _mm512_max_ps(max[2], max[3]));
+        u->shrink[c] = exp2_of(_mm512_mul_ps(_mm512_sub_ps(u->max[c], max[0]), rate));
+        u->max[c] = max[0];
+        u->sum[c] = _mm512_mul_ps(u->sum[c], u->shrink[c]);
+    }
 }
 
-/* Scores become pairs of exp(scale * (score - max)) against the keys; max and sum are brought up to date. Gives the factor by
- * which what was summed before must shrink: 0 in a unit's first tile, since max is -inf before. */
-AMX_INLINE void softmax_tile(struct query_unit *u, const struct quad *s, struct duo *p, int key_units, const bool masked, int64_t last, float scale,
-                             __m512 shrink[2]) {
-    const __m512 rate = _mm512_set1_ps(scale * log2_of_e);
-    __m512i seen[2];
-    __m512 max[2] = {u->max[0], u->max[1]}, sum[2][2];
-    for (int c = 0; c < 2; c++) seen[c] = _mm512_add_epi32(lane_numbers(c), _mm512_set1_epi32((int)i64_min(last, KEYS)));
-    for (int key = 0; key < 32 * key_units; key++)
-        for (int c = 0; c < 2; c++) max[c] = _mm512_max_ps(score_at(s, key, c, masked, seen), max[c]);
-    for (int c = 0; c < 2; c++) {
-        shrink[c] = exp2_of(_mm512_mul_ps(_mm512_sub_ps(u->max[c], max[c]), rate));
-        u->max[c] = max[c];
-        sum[c][0] = sum[c][1] = _mm512_setzero_ps();
-    }
-    for (int unit = 0; unit < key_units; unit++)
+/* Scores become pairs of exp(scale * (score - max)) against the keys. */
+AMX_INLINE void weigh(struct query_unit *u, const struct quad *s, struct duo *p, const bool masked, __m512 rate) {
+    __m512 sum[2][2] = {{_mm512_setzero_ps(), _mm512_setzero_ps()}, {_mm512_setzero_ps(), _mm512_setzero_ps()}};
+    for (int key_unit = 0; key_unit < u->key_units; key_unit++)
         for (int pair = 0; pair < 16; pair++)
             for (int c = 0; c < 2; c++) {
                 __m512 e[2];
                 for (int half = 0; half < 2; half++) {
-                    const __m512 x = score_at(s, 32 * unit + 16 * half + pair, c, masked, seen);
-                    e[half] = exp2_of(_mm512_mul_ps(_mm512_sub_ps(x, max[c]), rate));
+                    const int key = UNIT * key_unit + 16 * half + pair;
+                    e[half] = exp2_of(_mm512_mul_ps(_mm512_sub_ps(score_at(s, key, c), u->max[c]), rate));
+                    if (masked) e[half] = _mm512_maskz_mov_ps(seen_at(u, key, c), e[half]);
                     sum[c][half] = _mm512_add_ps(sum[c][half], e[half]);
                 }
-                _mm512_store_si512(p[unit].tile[c][pair], pair_of(e[0], e[1]));
+                _mm512_store_si512(p[key_unit].tile[c][pair], pair_of(e[0], e[1]));
             }
-    for (int c = 0; c < 2; c++) u->sum[c] = _mm512_fmadd_ps(u->sum[c], shrink[c], _mm512_add_ps(sum[c][0], sum[c][1]));
+    for (int c = 0; c < 2; c++) u->sum[c] = _mm512_add_ps(u->sum[c], _mm512_add_ps(sum[c][0], sum[c][1]));
 }
 
-static void softmax_all(struct query_unit *u, const struct quad *s, struct duo *p, int key_units, float scale, __m512 shrink[2]) {
-    softmax_tile(u, s, p, key_units, false, KEYS, scale, shrink);
+static void softmax_all(struct query_unit *u, const struct quad *s, struct duo *p, __m512 rate) {
+    raise_max(u, s, false, rate);
+    weigh(u, s, p, false, rate);
 }
 
-static void softmax_masked(struct query_unit *u, const struct quad *s, struct duo *p, int key_units, int64_t last, float scale, __m512 shrink[2]) {
-    softmax_tile(u, s, p, key_units, true, last, scale, shrink);
+static void softmax_masked(struct query_unit *u, const struct quad *s, struct duo *p, __m512 rate) {
+    raise_max(u, s, true, rate);
+    weigh(u, s, p, true, rate);
 }
 
 static void shrink_sums(struct quad *o, int steps, const __m512 shrink[2]) {
@@ -75,20 +84,20 @@ static void shrink_sums(struct quad *o, int steps, const __m512 shrink[2]) {
         }
 }
 
-/* A unit against the keys from k0 on, `keys` of them packed. */
-static void unit_tile(const struct attention_args *a, struct forward_tiles *t, int i, int64_t k0, int64_t keys, int steps, bool fresh) {
+/* A unit against the `keys` keys packed, the first of which is token k0. */
+static void unit_tile(struct forward_tiles *t, int i, int64_t k0, int64_t keys, int steps, bool fresh, float scale) {
+    const __m512 rate = _mm512_set1_ps(scale * log2_of_e);
     struct query_unit *u = &t->unit[i];
-    const int64_t seen = u->token - k0; /* the last key the first query sees */
-    keys = i64_min(keys, seen + u->n);
-    if (keys <= 0) return;
-    const int key_units = (int)i64_div_up(keys, UNIT);
-    __m512 shrink[2];
-    for (int k = 0; k < key_units; k++) product(&t->s[k], true, t->k + k * steps, 1, t->q + i * steps, 1, steps);
-    if (seen < 32 * key_units - 1) softmax_masked(u, t->s, t->p, key_units, seen, a->scale, shrink);
-    else softmax_all(u, t->s, t->p, key_units, a->scale, shrink);
     struct quad *o = t->o + i * steps;
-    if (!fresh) shrink_sums(o, steps, shrink);
-    for (int d = 0; d < steps; d++) product(&o[d], fresh, t->v + d, steps, t->p, 1, key_units);
+    const int64_t last = u->token - k0; /* what the first query sees */
+    if (last + u->n <= 0) return;
+    u->key_units = (int)i64_div_up(i64_min(keys, last + u->n), UNIT);
+    for (int c = 0; c < 2; c++) u->last[c] = _mm512_add_epi32(lane_numbers(c), _mm512_set1_epi32((int)i64_min(last, KEYS)));
+    for (int k = 0; k < u->key_units; k++) product((struct product){&t->s[k], true, t->k + k * steps, t->q + i * steps, 1, 1, steps});
+    if (last < UNIT * u->key_units - 1) softmax_masked(u, t->s, t->p, rate);
+    else softmax_all(u, t->s, t->p, rate);
+    if (!fresh) shrink_sums(o, steps, u->shrink);
+    for (int d = 0; d < steps; d++) product((struct product){&o[d], fresh, t->v + d, t->p, steps, 1, u->key_units});
 }
 
 static void unit_out(const struct attention_args *a, struct forward_tiles *t, int i, int steps) {
@@ -133,7 +142,7 @@ static void forward_run(const struct attention_args *a, struct forward_tiles *t,
                 turn(&paired, &t->v[r / UNIT * v.steps + d]);
             }
         }
-        for (int i = 0; i < t->units; i++) unit_tile(a, t, i, k0, keys, k.steps, k0 == begin);
+        for (int i = 0; i < t->units; i++) unit_tile(t, i, k0, keys, k.steps, k0 == begin, a->scale);
     }
     for (int i = 0; i < t->units; i++) unit_out(a, t, i, k.steps);
 }
