@@ -1,22 +1,24 @@
-/* Backward by AMX. A document of up to DOC_BYTES of keys is one task for each KV head: all its keys are packed and have their sums at
+/* Backward by AMX. A document whose keys fit (1024 of 64 dimensions) is one task for each KV head: all its keys are packed and have their sums at
  * once, and scores are formed once for the three gradients. Longer ones take two passes, dq over blocks of queries, then dk and dv
  * over blocks of keys, which form the scores twice. The chains of sums are the same either way: of dq over the document's keys, of dk
  * and dv over the group's heads and the document's queries, in units of 32 in ascending order. See attention_cpu_amx.h. */
 #include "kernels/attention/attention_cpu_amx.h"
 
 enum {
-    QUERY_UNITS = 4,
-    QUERIES = QUERY_UNITS * UNIT,
-    KEY_UNITS = 4,   /* taken together */
-    BLOCK_UNITS = 8, /* keys of a task of the second pass */
-    DUOS = 448,      /* what a task has room for: 7 for each unit of keys and step of dimensions */
+    TASK = 256,      /* tokens of a task of the first pass */
+    BLOCK_UNITS = 8, /* queries packed together, if they fit */
+    WHOLE_UNITS = 4, /* the same where keys need not be packed again for them */
+    KEY_UNITS = 4,   /* keys that they are taken against at a time */
+    SPAN_UNITS = 16, /* keys of a task of the second pass, if they fit */
+    KEY_DUOS = 448,  /* room for keys, 7 for each unit and step of dimensions */
+    QUERY_DUOS = 32, /* room for each operand of queries, one for each unit and step */
 };
 
 /* A unit of keys has, one after the other, `steps` of each: k, v (left operands against dimensions), k (left operand against
  * keys); then as sums of two duos' size, dk and dv. */
 enum { K_AT = 0, V_AT = 1, K_TURNED_AT = 2, DK_AT = 3, DV_AT = 5, UNIT_DUOS = 7 };
 _Static_assert(sizeof(struct quad) == 2 * sizeof(struct duo), "sums lie among operands");
-_Static_assert(DUOS >= BLOCK_UNITS * UNIT_DUOS * STEPS_MAX, "a block of keys has room");
+_Static_assert(KEY_DUOS >= KEY_UNITS * UNIT_DUOS * STEPS_MAX && QUERY_DUOS >= WHOLE_UNITS * STEPS_MAX, "blocks fit with any dimensions");
 
 /* Up to 32 queries. */
 struct query_unit {
@@ -27,16 +29,21 @@ struct query_unit {
 };
 
 struct gradient_tiles {
-    struct duo keys[DUOS];
-    struct duo q[QUERY_UNITS * STEPS_MAX], dout[QUERY_UNITS * STEPS_MAX];             /* right operands against dimensions */
-    struct duo q_pairs[QUERY_UNITS * STEPS_MAX], dout_pairs[QUERY_UNITS * STEPS_MAX]; /* right operands against queries */
-    struct duo p[KEY_UNITS][QUERY_UNITS], ds[KEY_UNITS][QUERY_UNITS];                 /* left operands against queries */
-    struct duo ds_keys[QUERY_UNITS][KEY_UNITS];                                       /* right operands against keys */
-    struct quad dq[QUERY_UNITS * STEPS_MAX], s, dp;
+    struct duo keys[KEY_DUOS];
+    struct duo q[QUERY_DUOS], dout[QUERY_DUOS];                       /* right operands against dimensions */
+    struct duo q_pairs[QUERY_DUOS], dout_pairs[QUERY_DUOS];           /* right operands against queries */
+    struct duo p[KEY_UNITS][BLOCK_UNITS], ds[KEY_UNITS][BLOCK_UNITS]; /* left operands against queries */
+    struct duo ds_keys[BLOCK_UNITS][KEY_UNITS];                       /* right operands against keys */
+    struct quad dq[QUERY_DUOS], s, dp;
     struct duo rows[STEPS_MAX], paired;
-    struct query_unit unit[QUERY_UNITS];
+    struct query_unit unit[BLOCK_UNITS];
     int units;
 };
+
+static int64_t keys_that_fit(int steps) { return KEY_DUOS / (UNIT_DUOS * steps) * UNIT; }
+static int64_t span_of(int steps) { return i64_min(SPAN_UNITS * UNIT, keys_that_fit(steps)); }
+static int64_t block_of(int steps) { return i64_min(BLOCK_UNITS, QUERY_DUOS / steps) * UNIT; }
+static int steps_of(const struct attention_args *a) { return (int)i64_div_up(a->head_dim, 32); }
 
 /* What a task is after. */
 struct wanted {
@@ -134,7 +141,7 @@ static bool sees(const struct query_unit *u, int64_t k0, bool *all) {
 
 /* The queries packed against units [unit0, unit0 + key_units) of the keys packed, which begin with token k0. */
 AMX_INLINE void block_pairs(struct gradient_tiles *t, int unit0, int key_units, int64_t k0, int steps, float scale, const struct wanted w) {
-    bool visible[KEY_UNITS][QUERY_UNITS];
+    bool visible[KEY_UNITS][BLOCK_UNITS];
     for (int k = 0; k < key_units; k++)
         for (int i = 0; i < t->units; i++) {
             bool all;
@@ -220,7 +227,7 @@ static void delta_rows(const struct attention_backward_args *b, int h, int64_t r
 
 /* The document that token i (no padding) is of, if a task takes it whole: nobody else sees its keys, and they have room. */
 static bool whole(const struct attention_args *a, int64_t i, int64_t *begin, int64_t *length) {
-    const int64_t room = DUOS / (UNIT_DUOS * i64_div_up(a->head_dim, 32)) * UNIT;
+    const int64_t room = keys_that_fit(steps_of(a));
     *begin = a->start[i];
     if (a->start[*begin] != *begin) return false;
     *length = run_length(a->start, *begin, i64_min(a->tokens, *begin + room + 1));
@@ -238,15 +245,15 @@ static int64_t run_begin(const struct attention_args *a, int64_t i) {
 
 static void whole_document(const struct attention_backward_args *b, struct gradient_tiles *t, int kv, int64_t begin, int64_t length) {
     const struct attention_args *a = &b->fwd;
-    const int steps = (int)i64_div_up(a->head_dim, 32);
+    const int steps = steps_of(a);
     int head0, head1;
     heads_of(a, kv, &head0, &head1);
     pack_keys(a, t, kv, begin, length, (struct wanted){true, true});
     zero_dkv(t, length, steps);
     for (int h = head0; h < head1; h++) {
         delta_rows(b, h, begin, length);
-        for (int64_t r = 0; r < length; r += QUERIES) {
-            const int64_t rows = i64_min(QUERIES, length - r), units = i64_div_up(r + rows, UNIT);
+        for (int64_t r = 0; r < length; r += WHOLE_UNITS * UNIT) {
+            const int64_t rows = i64_min(WHOLE_UNITS * UNIT, length - r), units = i64_div_up(r + rows, UNIT);
             pack_queries(b, t, h, begin + r, rows, (struct wanted){true, true});
             memset(t->dq, 0, (size_t)(t->units * steps) * sizeof *t->dq);
             for (int unit = 0; unit < units; unit += KEY_UNITS) pairs_all(t, unit, (int)i64_min(KEY_UNITS, units - unit), begin, steps, a->scale);
@@ -259,7 +266,7 @@ static void whole_document(const struct attention_backward_args *b, struct gradi
 /* Queries [row, row + rows) of one start. */
 static void dq_run(const struct attention_backward_args *b, struct gradient_tiles *t, int kv, int h, int64_t row, int64_t rows) {
     const struct attention_args *a = &b->fwd;
-    const int steps = (int)i64_div_up(a->head_dim, 32);
+    const int steps = steps_of(a);
     const struct wanted w = {true, false};
     delta_rows(b, h, row, rows);
     pack_queries(b, t, h, row, rows, w);
@@ -275,7 +282,7 @@ static void dq_run(const struct attention_backward_args *b, struct gradient_tile
 /* dk and dv of keys [k0, k0 + keys) of one start. */
 static void dkv_run(const struct attention_backward_args *b, struct gradient_tiles *t, int kv, int64_t k0, int64_t keys) {
     const struct attention_args *a = &b->fwd;
-    const int steps = (int)i64_div_up(a->head_dim, 32), units = (int)i64_div_up(keys, UNIT);
+    const int steps = steps_of(a), units = (int)i64_div_up(keys, UNIT);
     const struct wanted w = {false, true};
     const int64_t run = run_begin(a, k0), first = run + (k0 - run) / UNIT * UNIT;
     int head0, head1;
@@ -284,7 +291,7 @@ static void dkv_run(const struct attention_backward_args *b, struct gradient_til
     zero_dkv(t, keys, steps);
     for (int h = head0; h < head1; h++)
         for (int64_t q = first, rows; q < a->tokens && (a->start[q] < 0 || a->start[q] < k0 + keys); q += rows) {
-            rows = run_length(a->start, q, i64_min(a->tokens, q + QUERIES));
+            rows = run_length(a->start, q, i64_min(a->tokens, q + block_of(steps)));
             if (a->start[q] < 0) continue;
             pack_queries(b, t, h, q, rows, w);
             for (int unit = 0; unit < units; unit += KEY_UNITS) pairs_dkv(t, unit, (int)i64_min(KEY_UNITS, units - unit), k0, steps, a->scale);
@@ -299,12 +306,12 @@ static void first_task(void *arg, int64_t task, int worker) {
     const struct attention_args *a = &b->fwd;
     struct gradient_tiles t;
     const int kv = (int)(task % a->kv_heads);
-    const int64_t blocks = i64_div_up(a->tokens, QUERIES), block = blocks - 1 - task / a->kv_heads; /* the longest first */
-    const int64_t end = i64_min(a->tokens, (block + 1) * QUERIES);
+    const int64_t blocks = i64_div_up(a->tokens, TASK), block = blocks - 1 - task / a->kv_heads; /* the longest first */
+    const int64_t end = i64_min(a->tokens, (block + 1) * TASK);
     int head0, head1;
     heads_of(a, kv, &head0, &head1);
     amx_begin();
-    for (int64_t i = block * QUERIES, rows; i < end; i += rows) {
+    for (int64_t i = block * TASK, rows; i < end; i += rows) {
         int64_t begin, length;
         rows = run_length(a->start, i, end);
         if (a->start[i] < 0) {
@@ -318,6 +325,7 @@ static void first_task(void *arg, int64_t task, int worker) {
         } else if (whole(a, i, &begin, &length)) {
             if (begin == i) whole_document(b, &t, kv, begin, length);
         } else {
+            rows = i64_min(rows, block_of(steps_of(a)));
             for (int h = head0; h < head1; h++) dq_run(b, &t, kv, h, i, rows);
         }
     }
@@ -330,9 +338,9 @@ static void second_task(void *arg, int64_t task, int worker) {
     const struct attention_backward_args *b = arg;
     const struct attention_args *a = &b->fwd;
     struct gradient_tiles t;
-    const int64_t block = task / a->kv_heads, end = i64_min(a->tokens, (block + 1) * BLOCK_UNITS * UNIT); /* the longest are first */
+    const int64_t span = span_of(steps_of(a)), block = task / a->kv_heads, end = i64_min(a->tokens, (block + 1) * span); /* the longest are first */
     amx_begin();
-    for (int64_t i = block * BLOCK_UNITS * UNIT, keys; i < end; i += keys) {
+    for (int64_t i = block * span, keys; i < end; i += keys) {
         int64_t begin, length;
         keys = run_length(a->start, i, end);
         if (a->start[i] >= 0 && !whole(a, i, &begin, &length)) dkv_run(b, &t, (int)(task % a->kv_heads), i, keys);
@@ -346,13 +354,13 @@ void attention_backward_amx(struct pool *pool, const struct attention_backward_a
         attention_backward_avx512(pool, b);
         return;
     }
-    pool_run(pool, i64_div_up(a->tokens, QUERIES) * a->kv_heads, first_task, (void *)(uintptr_t)b);
+    pool_run(pool, i64_div_up(a->tokens, TASK) * a->kv_heads, first_task, (void *)(uintptr_t)b);
     for (int64_t i = 0, begin, length; i < a->tokens; i = begin + length) {
         begin = i;
         if (a->start[i] < 0) {
             length = 1;
         } else if (!whole(a, i, &begin, &length)) {
-            pool_run(pool, i64_div_up(a->tokens, BLOCK_UNITS * UNIT) * a->kv_heads, second_task, (void *)(uintptr_t)b);
+            pool_run(pool, i64_div_up(a->tokens, span_of(steps_of(a))) * a->kv_heads, second_task, (void *)(uintptr_t)b);
             return;
         }
     }
