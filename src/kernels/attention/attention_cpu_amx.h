@@ -70,6 +70,7 @@ static inline __mmask32 dims_in(int dim, int step) { return dim - 32 * step >= 3
 AMX_INLINE void pack_rows(const struct head_rows *s, int64_t row, int n, struct duo *out) {
     for (int r = 0; r < 32; r++) {
         const bf16 *from = s->p + (row + r) * s->stride;
+        for (int d = 0; d < s->steps; d++) _mm_prefetch((const char *)(from + 32 * d) + 64 * s->stride, _MM_HINT_T0); /* 32 rows on */
         for (int d = 0; d < s->steps; d++)
             _mm512_store_si512(out[d].tile[r / 16][r % 16],
                                r < n ? _mm512_maskz_loadu_epi16(dims_in(s->dim, d), from + 32 * d) : _mm512_setzero_si512());
@@ -115,14 +116,13 @@ AMX_INLINE void store_row(const struct head_rows *s, int64_t row, int step, __m5
     _mm512_mask_storeu_epi16((bf16 *)(uintptr_t)(s->p + row * s->stride + 32 * step), dims_in(s->dim, step), pairs);
 }
 
-/* The same for sums with dimensions down and rows across, n of them from `row` on; a row's factor is its lane's. */
-AMX_INLINE void store_turned(const struct head_rows *s, int64_t row, int n, int step, const struct quad *sums, const __m512 factor[2]) {
+/* The same for sums with dimensions down and rows across, n of them from `row` on. */
+AMX_INLINE void store_turned(const struct head_rows *s, int64_t row, int n, int step, const struct quad *sums, const float factor[32]) {
     for (int c = 0; c < 2; c++) {
-        _Alignas(64) float across[2][16][16], turned[2][16][16];
-        for (int d = 0; d < 32; d++) _mm512_store_ps(across[d / 16][d % 16], _mm512_mul_ps(_mm512_load_ps(&sums->at[d][16 * c]), factor[c]));
-        for (int half = 0; half < 2; half++) transpose16(across[half], 64, turned[half], 16, 16, 0xffff);
+        _Alignas(64) float turned[2][16][16];
+        for (int half = 0; half < 2; half++) transpose16(&sums->at[16 * half][16 * c], sizeof sums->at[0], turned[half], 16, 16, 0xffff);
         for (int r = 0; r < 16 && 16 * c + r < n; r++)
-            store_row(s, row + 16 * c + r, step, _mm512_load_ps(turned[0][r]), _mm512_load_ps(turned[1][r]), _mm512_set1_ps(1));
+            store_row(s, row + 16 * c + r, step, _mm512_load_ps(turned[0][r]), _mm512_load_ps(turned[1][r]), _mm512_set1_ps(factor[16 * c + r]));
     }
 }
 

@@ -188,7 +188,8 @@ static void pairs_dkv(struct gradient_tiles *t, int unit0, int key_units, int64_
 static void dq_out(const struct attention_backward_args *b, const struct gradient_tiles *t, int h) {
     const struct attention_args *a = &b->fwd;
     const struct head_rows q = head_of(a, b->dq, a->q_stride, h);
-    const __m512 factor[2] = {_mm512_set1_ps(a->scale), _mm512_set1_ps(a->scale)};
+    float factor[32];
+    for (int i = 0; i < 32; i++) factor[i] = a->scale;
     for (int i = 0; i < t->units; i++)
         for (int d = 0; d < q.steps; d++) store_turned(&q, t->unit[i].row, t->unit[i].n, d, &t->dq[i * q.steps + d], factor);
 }

@@ -1,10 +1,17 @@
-/* Forward by AMX: parallel over (block of queries, KV head). What is packed of a block of keys serves all queries of the task, those of
- * two heads at least where the group has them. See attention_cpu_amx.h. */
+/* Forward by AMX: parallel over (block of queries, KV head). What is packed of a tile of keys serves all queries of a run in the block,
+ * those of several heads of the group where they fit. See attention_cpu_amx.h. */
 #include "kernels/attention/attention_cpu_amx.h"
 
 #include <math.h>
 
-enum { QUERIES = 128, KEYS = 64, KEY_UNITS = KEYS / UNIT, UNITS = 8 };
+enum {
+    QUERIES = 256, /* of a task */
+    KEYS = 64,     /* with their scores in L1 */
+    KEY_UNITS = KEYS / UNIT,
+    UNITS = 16,      /* of queries, against keys packed once, if they fit */
+    QUERY_DUOS = 64, /* room for queries, one for each unit and step of dimensions */
+};
+_Static_assert(QUERY_DUOS >= QUERIES / UNIT * STEPS_MAX, "a head's queries fit with any dimensions");
 
 /* Up to 32 queries of a head and a document. */
 struct query_unit {
@@ -18,8 +25,8 @@ struct query_unit {
 };
 
 struct forward_tiles {
-    struct duo q[UNITS * STEPS_MAX], k[KEY_UNITS * STEPS_MAX], v[KEY_UNITS * STEPS_MAX], p[KEY_UNITS];
-    struct quad o[UNITS * STEPS_MAX], s[KEY_UNITS];
+    struct duo q[QUERY_DUOS], k[KEY_UNITS * STEPS_MAX], v[KEY_UNITS * STEPS_MAX], p[KEY_UNITS];
+    struct quad o[QUERY_DUOS], s[KEY_UNITS];
     struct duo rows[STEPS_MAX];
     struct query_unit unit[UNITS];
     int units;
@@ -103,10 +110,9 @@ static void unit_tile(struct forward_tiles *t, int i, int64_t k0, int64_t keys, 
 static void unit_out(const struct attention_args *a, struct forward_tiles *t, int i, int steps) {
     const struct query_unit *u = &t->unit[i];
     const struct head_rows o = head_of(a, a->o, a->o_stride, u->head);
-    _Alignas(64) float max[32], sum[32];
-    __m512 inverse[2];
+    _Alignas(64) float max[32], sum[32], inverse[32];
     for (int c = 0; c < 2; c++) {
-        inverse[c] = _mm512_div_ps(_mm512_set1_ps(1), u->sum[c]);
+        _mm512_store_ps(inverse + 16 * c, _mm512_div_ps(_mm512_set1_ps(1), u->sum[c]));
         _mm512_store_ps(max + 16 * c, u->max[c]);
         _mm512_store_ps(sum + 16 * c, u->sum[c]);
     }
@@ -159,7 +165,7 @@ static void forward_task(void *arg, int64_t task, int worker) {
     amx_begin();
     for (int64_t i = block * QUERIES, rows; i < end; i += rows) {
         rows = run_length(a->start, i, end);
-        const int together = UNITS / (int)i64_div_up(rows, UNIT);
+        const int together = (int)(i64_min(UNITS, QUERY_DUOS / i64_div_up(a->head_dim, 32)) / i64_div_up(rows, UNIT));
         for (int h = head0; h < head1 && a->start[i] >= 0; h += together) forward_run(a, &t, kv, h, (int)i64_min(together, head1 - h), i, rows);
         for (int h = head0; h < head1 && a->start[i] < 0; h++) { /* padding */
             const struct head_rows o = head_of(a, a->o, a->o_stride, h);
