@@ -1,13 +1,15 @@
-/* What the two directions of attention by AMX share; for attention_cpu_{forward,backward}_amx.c only.
+/* What the two directions of attention by AMX share; for attention_cpu_{forward,backward}_amx.c only. Figures in
+ * docs/decisions/attention.md.
  *
  * BF16 activations alone. Tokens go in UNITS of 32, dimensions in steps of 32 (what is missing is zero), and every product is one of
  * 32 x 32 sums in four tiles, over contractions of 32 an instruction. Scores stand with keys down and queries across, so that a
  * softmax is down the lanes and needs no sum across them.
  *
  * Q, K, V and dO are BF16, so that scores and dP are exact products summed in fp32. P and dS, which are fp32, are rounded to BF16 once
- * where they are multiplied (by V, dO, Q and K), as every flash attention in BF16 does; the sums of the softmax take them unrounded. So
- * an output has one rounding of 2^-8 in each of its terms, as good as independent of each other, beside the one of its own. Two BF16 of
- * each would make that 2^-16, for 1.4 times the products of the backward pass: no bound of docs/math/bf16_bounds.md asks for it.
+ * where they are multiplied (by V, dO, Q and K), as flash attention in BF16 does elsewhere; the sums of the softmax take them unrounded.
+ * So each term of an output is off by 2^-8 of itself at most, beside the rounding of the output. Two BF16 of each would make that
+ * 2^-16, for 1.4 to 1.6 times the instructions of the backward pass, and mop parity does not see the difference
+ * (docs/math/bf16_bounds.md).
  *
  * An instruction adds 16 pairs of products to a sum, in an order of its own, so what is summed together must not hang on where a
  * block begins: keys that are contracted are in units anchored at the document's start, queries in units anchored where their run

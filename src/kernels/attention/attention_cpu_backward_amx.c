@@ -1,7 +1,8 @@
-/* Backward by AMX. A document whose keys fit (1024 of 64 dimensions) is one task for each KV head: all its keys are packed and have their sums at
- * once, and scores are formed once for the three gradients. Longer ones take two passes, dq over blocks of queries, then dk and dv
- * over blocks of keys, which form the scores twice. The chains of sums are the same either way: of dq over the document's keys, of dk
- * and dv over the group's heads and the document's queries, in units of 32 in ascending order. See attention_cpu_amx.h. */
+/* Backward by AMX. A document whose keys fit (1024 of 64 dimensions) is one task for each KV head: all its keys are packed and have their
+ * sums at once, and scores are formed once for the three gradients. Longer ones take two passes, dq over blocks of queries, then dk
+ * and dv over blocks of keys, which form the scores twice; so do all where there are more threads than such tasks. The chains of sums
+ * are the same either way: of dq over the document's keys, of dk and dv over the group's heads and the document's queries, in units of
+ * 32 in ascending order. See attention_cpu_amx.h. */
 #include "kernels/attention/attention_cpu_amx.h"
 
 enum {
@@ -226,8 +227,8 @@ static void delta_rows(const struct attention_backward_args *b, int h, int64_t r
     }
 }
 
-/* The document that token i (no padding) is of, if a task takes it whole: nobody else sees its keys, and they have room. */
-static bool whole(const struct attention_args *a, int64_t i, int64_t *begin, int64_t *length) {
+/* The document that token i (no padding) is of, if a task can take it whole: nobody else sees its keys, and they have room. */
+static bool fits(const struct attention_args *a, int64_t i, int64_t *begin, int64_t *length) {
     const int64_t room = keys_that_fit(steps_of(a));
     *begin = a->start[i];
     if (a->start[*begin] != *begin) return false;
@@ -300,10 +301,16 @@ static void dkv_run(const struct attention_backward_args *b, struct gradient_til
     dkv_out(b, t, kv, k0, keys);
 }
 
+struct call {
+    const struct attention_backward_args *b;
+    bool whole; /* documents that fit are taken whole */
+};
+
 /* Every document that begins in the block and is taken whole; dq of the block's other queries; padding's zeros. */
 static void first_task(void *arg, int64_t task, int worker) {
     (void)worker;
-    const struct attention_backward_args *b = arg;
+    const struct call *call = arg;
+    const struct attention_backward_args *b = call->b;
     const struct attention_args *a = &b->fwd;
     struct gradient_tiles t;
     const int kv = (int)(task % a->kv_heads);
@@ -323,7 +330,7 @@ static void first_task(void *arg, int64_t task, int worker) {
                 const struct head_rows dq = head_of(a, b->dq, a->q_stride, h);
                 zero_rows(&dq, i, rows);
             }
-        } else if (whole(a, i, &begin, &length)) {
+        } else if (call->whole && fits(a, i, &begin, &length)) {
             if (begin == i) whole_document(b, &t, kv, begin, length);
         } else {
             rows = i64_min(rows, block_of(steps_of(a)));
@@ -336,7 +343,8 @@ static void first_task(void *arg, int64_t task, int worker) {
 /* dk and dv of a block's keys, but those of documents that were taken whole. */
 static void second_task(void *arg, int64_t task, int worker) {
     (void)worker;
-    const struct attention_backward_args *b = arg;
+    const struct call *call = arg;
+    const struct attention_backward_args *b = call->b;
     const struct attention_args *a = &b->fwd;
     struct gradient_tiles t;
     const int64_t span = span_of(steps_of(a)), block = task / a->kv_heads, end = i64_min(a->tokens, (block + 1) * span); /* the longest are first */
@@ -344,7 +352,7 @@ static void second_task(void *arg, int64_t task, int worker) {
     for (int64_t i = block * span, keys; i < end; i += keys) {
         int64_t begin, length;
         keys = run_length(a->start, i, end);
-        if (a->start[i] >= 0 && !whole(a, i, &begin, &length)) dkv_run(b, &t, (int)(task % a->kv_heads), i, keys);
+        if (a->start[i] >= 0 && !(call->whole && fits(a, i, &begin, &length))) dkv_run(b, &t, (int)(task % a->kv_heads), i, keys);
     }
     amx_end();
 }
@@ -355,14 +363,18 @@ void attention_backward_amx(struct pool *pool, const struct attention_backward_a
         attention_backward_avx512(pool, b);
         return;
     }
-    pool_run(pool, i64_div_up(a->tokens, TASK) * a->kv_heads, first_task, (void *)(uintptr_t)b);
+    int64_t documents = 0;
+    bool others = false;
     for (int64_t i = 0, begin, length; i < a->tokens; i = begin + length) {
+        const bool padding = a->start[i] < 0, one = !padding && fits(a, i, &begin, &length);
+        documents += one;
+        others |= !padding && !one;
+        if (one) continue;
         begin = i;
-        if (a->start[i] < 0) {
-            length = 1;
-        } else if (!whole(a, i, &begin, &length)) {
-            pool_run(pool, i64_div_up(a->tokens, span_of(steps_of(a))) * a->kv_heads, second_task, (void *)(uintptr_t)b);
-            return;
-        }
+        length = run_length(a->start, i, a->tokens);
     }
+    /* Whole documents are less work, but not where they leave threads without any. */
+    struct call call = {b, documents * a->kv_heads >= pool_threads(pool)};
+    pool_run(pool, i64_div_up(a->tokens, TASK) * a->kv_heads, first_task, &call);
+    if (others || !call.whole) pool_run(pool, i64_div_up(a->tokens, span_of(steps_of(a))) * a->kv_heads, second_task, &call);
 }

@@ -15,13 +15,11 @@ _Static_assert(QUERY_DUOS >= QUERIES / UNIT * STEPS_MAX, "a head's queries fit w
 
 /* Up to 32 queries of a head and a document. */
 struct query_unit {
-    int head, n;
-    int64_t row, token; /* of the first; row of q, o, lse and start */
     __m512 max[2], sum[2];
-    /* of the tile of keys at work: */
-    int key_units;   /* those that any of them sees */
-    __m512i last[2]; /* the last key each lane sees */
+    __m512i last[2]; /* of the tile of keys at work: the last one each lane sees */
     __m512 shrink[2];
+    int64_t row, token;     /* of the first; row of q, o, lse and start */
+    int head, n, key_units; /* key_units: those of the tile that any of them sees */
 };
 
 struct forward_tiles {
@@ -37,7 +35,7 @@ AMX_INLINE __mmask16 seen_at(const struct query_unit *u, int key, int c) { retur
 
 AMX_INLINE __m512 score_at(const struct quad *s, int key, int c) { return _mm512_load_ps(&s[key / UNIT].at[key % UNIT][16 * c]); }
 
-/* The maximum so far, and how much what was summed before must shrink for it: fully in a unit's first tile. */
+/* The maximum so far, and how much what was summed before must shrink for it; in a unit's first tile there is none. */
 AMX_INLINE void raise_max(struct query_unit *u, const struct quad *s, const bool masked, __m512 rate) {
     for (int c = 0; c < 2; c++) {
         __m512 max[4] = {u->max[c], u->max[c], u->max[c], u->max[c]};
