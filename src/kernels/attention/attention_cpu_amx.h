@@ -8,8 +8,8 @@
  * Q, K, V and dO are BF16, so that scores and dP are exact products summed in fp32. P and dS, which are fp32, are rounded to BF16 once
  * where they are multiplied (by V, dO, Q and K), as flash attention in BF16 does elsewhere; the sums of the softmax take them unrounded.
  * So each term of an output is off by 2^-8 of itself at most, beside the rounding of the output. Two BF16 of each would make that
- * 2^-16, for 1.4 to 1.6 times the instructions of the backward pass, and mop parity does not see the difference
- * (docs/math/bf16_bounds.md).
+ * 2^-16, for 1.4 to 1.6 times the tiles' instructions in the backward pass, and mop parity cannot tell one rounding from fp32
+ * throughout (docs/math/bf16_bounds.md).
  *
  * An instruction adds 16 pairs of products to a sum, in an order of its own, so what is summed together must not hang on where a
  * block begins: keys that are contracted are in units anchored at the document's start, queries in units anchored where their run
