@@ -217,13 +217,16 @@ static double weight_error(const struct ctx *c) {
     return roundings(d + 4, sqrt(d)) + roundings((double)c->s->seq + 16, 1);
 }
 
+/* In BF16 a set may round each p and ds to BF16 before it multiplies by them. */
+static double term_rounding(enum dtype act) { return act == DT_BF16 ? U16 : 0; }
+
 static void case_attention_forward(struct ctx *c) {
     struct attention_args a = attention_of(c);
     const double error = weight_error(c);
     LAUNCH(c, attention_forward, attention_args, .act = a.act, .tokens = a.tokens, .heads = a.heads, .kv_heads = a.kv_heads, .head_dim = a.head_dim,
            .group = a.group, .scale = a.scale, .q = a.q, .k = a.k, .v = a.v, .q_stride = a.q_stride, .k_stride = a.k_stride, .v_stride = a.v_stride,
            .start = a.start, .o = a.o, .o_stride = a.o_stride, .lse = a.lse);
-    wrote(c, "o", c->act, a.o, a.tokens * a.o_stride, 2 * error);
+    wrote(c, "o", c->act, a.o, a.tokens * a.o_stride, 2 * error + term_rounding(c->act));
     wrote(c, "lse", DT_F32, a.lse, a.tokens * a.heads, error + roundings(4, 16));
 }
 
@@ -232,6 +235,7 @@ static void case_attention_backward(struct ctx *c) {
     struct attention_args a = attention_of(c);
     const int64_t q = a.tokens * a.q_stride, kv = a.tokens * a.k_stride, b = dtype_bytes(c->act);
     const double d = a.head_dim, ds = 2 * d * weight_error(c) + roundings(2 * d + 8, 2 * d), queries = (double)(c->s->seq * a.group);
+    const double cut = term_rounding(c->act);
     const void *dout = numbers(c, c->act, q);
     float *delta = room_for(c, 4 * a.tokens * a.heads);
     void *dq = room_for(c, q * b), *dk = room_for(c, kv * b), *dv = room_for(c, kv * b);
@@ -241,9 +245,9 @@ static void case_attention_backward(struct ctx *c) {
     if (c->budget_ns) given = *c->k; /* the reference is slow, and only the time counts */
     given.attention_forward(c->budget_ns ? c->pool : NULL, &a);
     LAUNCH(c, attention_backward, attention_backward_args, .fwd = a, .dout = dout, .delta = delta, .dq = dq, .dk = dk, .dv = dv);
-    wrote(c, "dq", c->act, dq, q, (double)a.scale * (ds + roundings((double)c->s->seq, 2 * d)));
-    wrote(c, "dk", c->act, dk, kv, (double)a.scale * queries * (ds + roundings(queries, 2 * d)));
-    wrote(c, "dv", c->act, dv, kv, queries * (weight_error(c) + roundings(queries, 1)));
+    wrote(c, "dq", c->act, dq, q, (double)a.scale * (ds + roundings((double)c->s->seq, 2 * d) + cut * (2 * d + ds)));
+    wrote(c, "dk", c->act, dk, kv, (double)a.scale * queries * (ds + roundings(queries, 2 * d) + cut * (2 * d + ds)));
+    wrote(c, "dv", c->act, dv, kv, queries * (weight_error(c) + roundings(queries, 1) + cut * (1 + weight_error(c))));
 }
 
 /* An exponential is taken to be within 8 roundings. */

@@ -3,7 +3,7 @@
  * has (BLIS does it so); no slot is NULL. Reference kernels (NAME_ref) are the specification: plain
  * loops, no pool; fast ones are held equal to them by tests/kernels.
  * Every kernel: void NAME(struct pool *pool, const struct ARGS *a). No allocation; what a kernel needs beyond its
- * arguments fits the stack (under 1 MiB). Results never depend on the number of threads. */
+ * arguments fits the stack (under 2 MiB). Results never depend on the number of threads. */
 #ifndef MOP_KERNELS_KERNELS_H
 #define MOP_KERNELS_KERNELS_H
 

@@ -83,6 +83,7 @@ err_t kernels_cpu(const char *isa, struct kernels *out) {
     if (level >= CPU_AVX512) vector_install_avx512(out);
     else if (level == CPU_AVX2) vector_install_avx2(out);
     else vector_install_portable(out);
+    if (level >= CPU_AMX) attention_install_amx(out);
     matmul_install(out, level);
     out->isa = level_names[level];
     return OK;

@@ -12,7 +12,7 @@
 
 #include <math.h>
 
-enum { OUTS = 8, KEPT = 64, POOLS = 4, SETS_MAX = 3 };
+enum { OUTS = 8, KEPT = 64, POOLS = 4, SETS_MAX = 4 };
 static const int pool_sizes[POOLS] = {1, 2, 3, 7};
 static const double U32 = 0x1p-24, U16 = 0x1p-8; /* half an ulp at most, relative: fp32, bf16 */
 
@@ -101,10 +101,10 @@ static inline bool out_close(const struct out *ref, const struct out *got, int64
     return true;
 }
 
-/* The sets with vectorised operations of their own that this CPU has; avx512_bf16 and amx share those of avx512
+/* The sets with operations of their own that this CPU has: amx has attention, and shares the others with avx512, as avx512_bf16 does
  * (test_levels.c). */
 static inline int kernel_sets(struct kernels out[SETS_MAX]) {
-    static const char *const names[SETS_MAX] = {"portable", "avx2", "avx512"};
+    static const char *const names[SETS_MAX] = {"portable", "avx2", "avx512", "amx"};
     int n = 0;
     for (int i = 0; i < SETS_MAX; i++)
         if (kernels_cpu(names[i], &out[n]) == OK) n++;

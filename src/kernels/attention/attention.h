@@ -4,8 +4,9 @@
  * no other token may see it) or start[i] = i.
  *   o_i = sum_j softmax_j(scale * q_i.k_j) v_j,   lse_i = log sum_j exp(scale * q_i.k_j)
  * Query head h uses KV head (q_head0 + h)/group - kv_head0 (a rank may hold a slice of the heads).
- * Scores, softmax and sums in fp32; a row never depends on the rows beside it. A document (a run of equal starts) has the
- * same bits wherever it lies in the call and whatever lies around it.
+ * Scores, softmax and sums in fp32; in BF16 a set may round p and dS, which are fp32, to BF16 before it multiplies by them (by AMX it
+ * does). scale > 0. A row never depends on the rows beside it. A document (a run of equal starts) has the same bits wherever it lies in
+ * the call and whatever lies around it.
  * With first > 0 (forward only) the queries are tokens [first, tokens) alone, with the bits that they have in a call with
  * all: q, o, lse and start hold those tokens - first rows, k and v all. Local. */
 #ifndef MOP_KERNELS_ATTENTION_H

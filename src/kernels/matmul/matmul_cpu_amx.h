@@ -1,4 +1,4 @@
-/* What the two AMX engines share; for matmul_cpu_{amx,split_amx}.c only. */
+/* What the two AMX engines share; for matmul_cpu_{amx,split_amx}.c and attention by AMX only. */
 #ifndef MOP_KERNELS_MATMUL_CPU_AMX_H
 #define MOP_KERNELS_MATMUL_CPU_AMX_H
 
