@@ -6,15 +6,14 @@
 enum { TOKENS = 23 };
 
 struct setting {
-    int which;
+    struct model_src src;
     struct split split;
     enum dtype act;
     int strategy;
-    char fault[200]; /* the first, of any rank; empty: none */
 };
 
 struct rank {
-    struct model_src src;
+    const struct model_src *src;
     struct store store;
     struct arenas arenas;
     struct ledger ledger;
@@ -28,8 +27,8 @@ static float grad_at(int rank, int64_t i) { return (float)((i * 13 + rank * 7) %
 
 static err_t layout(struct rank *k, const struct setting *s, const struct split *how, const struct shape *h) {
     const struct dense_opts o = {s->strategy};
-    TRY(store_bytes(&k->src.spec, &k->src.params, how, s->act, true, &k->ledger));
-    TRY(store_layout(&k->store, &k->src.spec, &k->src.params, how, s->act, true, &k->arenas));
+    TRY(store_bytes(&k->src->spec, &k->src->params, how, s->act, true, &k->ledger));
+    TRY(store_layout(&k->store, &k->src->spec, &k->src->params, how, s->act, true, &k->arenas));
     TRY(dense_layout(&k->dense, &k->ex, &k->store, &k->mesh, &o, h, &k->arenas));
     return embed_layout(&k->dense, &k->arenas);
 }
@@ -37,11 +36,11 @@ static err_t layout(struct rank *k, const struct setting *s, const struct split 
 static err_t open_rank(struct rank *k, const struct setting *s, struct comm *world) {
     struct split how = s->split;
     how.rank = world->rank;
-    tiny_open(s->which, &k->src);
+    k->src = &s->src;
     const struct mesh_opts m = {.seq = how.seq, .expert = how.expert, .vocab = how.vocab};
     TRY(mesh_open(&k->mesh, world, &m, 0));
     kernels_reference(&k->ex.kernels);
-    const struct shape h = {.spec = &k->src.spec,
+    const struct shape h = {.spec = &k->src->spec,
                             .split = how,
                             .act = s->act,
                             .rows = 1,
@@ -54,8 +53,8 @@ static err_t open_rank(struct rank *k, const struct setting *s, struct comm *wor
     TRY(layout(k, s, &how, &h));
     for (int i = 0; i < 3; i++) TRY(arena_reserve(each[i], each[i]->high));
     TRY(layout(k, s, &how, &h));
-    for (int64_t i = 0; i < k->src.params.count; i++) {
-        const struct param *p = &k->src.params.list[i];
+    for (int64_t i = 0; i < k->src->params.count; i++) {
+        const struct param *p = &k->src->params.list[i];
         const struct piece x = store_piece(&k->store, p);
         for (int64_t e = 0; e < x.count; e++) {
             const float v = weight_at(p->offset + x.from + e);
@@ -71,7 +70,6 @@ static void close_rank(struct rank *k) {
     arena_release(&k->arenas.scratch);
     arena_release(&k->arenas.step);
     arena_release(&k->arenas.run);
-    model_src_close(&k->src);
 }
 
 static float read_act(enum dtype t, const void *x, int64_t i) {
@@ -82,8 +80,8 @@ static float read_act(enum dtype t, const void *x, int64_t i) {
 
 /* Every tensor of a unit in use; its gradients as this rank's backward would leave them. */
 static err_t use_unit(struct rank *k, int unit, bool backward) {
-    for (int64_t i = 0; i < k->src.params.count; i++) {
-        const struct param *p = &k->src.params.list[i];
+    for (int64_t i = 0; i < k->src->params.count; i++) {
+        const struct param *p = &k->src->params.list[i];
         if (p->unit_at != unit) continue;
         float *g = store_grad(&k->store, p);
         if (backward != (g != NULL) && k->dense.shape.split.ranks > 1) return FAIL(ERR_FAILED, "%s has %s gradient", p->name, g ? "a" : "no");
@@ -100,8 +98,8 @@ static err_t use_unit(struct rank *k, int unit, bool backward) {
 /* Forward through the half-layers, then backward, as the corridor does. */
 static err_t walk(struct rank *k) {
     int unit[64], n = 0;
-    for (int i = 0; i < k->src.params.units; i++) {
-        const enum unit_kind u = k->src.params.unit[i].kind;
+    for (int i = 0; i < k->src->params.units; i++) {
+        const enum unit_kind u = k->src->params.unit[i].kind;
         if (u == UNIT_ATTENTION || u == UNIT_FFN || u == UNIT_FINAL_NORM) unit[n++] = i;
     }
     for (int j = 0; j < n; j++) {
@@ -118,8 +116,8 @@ static err_t walk(struct rank *k) {
 }
 
 static err_t check_sums(const struct rank *k, int times) {
-    for (int64_t i = 0; i < k->src.params.count; i++) {
-        const struct param *p = &k->src.params.list[i];
+    for (int64_t i = 0; i < k->src->params.count; i++) {
+        const struct param *p = &k->src->params.list[i];
         const struct piece x = store_piece(&k->store, p);
         if (p->unit == UNIT_EMBED || p->unit == UNIT_EXPERTS || p->unit == UNIT_HEAD) continue;
         for (int64_t e = 0; e < x.count; e++) {
@@ -134,8 +132,8 @@ static err_t check_sums(const struct rank *k, int times) {
 }
 
 static err_t embedding(struct rank *k, const struct setting *s) {
-    const int64_t width = k->src.spec.hidden, vocab = k->src.spec.vocab, ranks = k->dense.shape.split.ranks, n = k->dense.shape.tokens;
-    const struct param *p = params_at(&k->src.params, PARAM_EMBED, -1, -1);
+    const int64_t width = k->src->spec.hidden, vocab = k->src->spec.vocab, ranks = k->dense.shape.split.ranks, n = k->dense.shape.tokens;
+    const struct param *p = params_at(&k->src->params, PARAM_EMBED, -1, -1);
     int32_t ids[TOKENS], doc[TOKENS];
     char *x = calloc(TOKENS, (size_t)(width * 4)), *dx = calloc(TOKENS, (size_t)(width * 4));
     for (int64_t i = 0; i < n; i++) { /* many of one owner, some twice */
@@ -159,7 +157,7 @@ static err_t embedding(struct rank *k, const struct setting *s) {
     for (int r = 0; r < ranks; r++)
         for (int64_t i = 0; i < (r == 1 ? 0 : TOKENS); i++) {
             const int64_t id = i % 3 == 0 ? 2 : rng_below((uint64_t)r, 5, (uint64_t)i, vocab);
-            if (i % 7 == 6 || id == k->src.spec.pad_id) continue;
+            if (i % 7 == 6 || id == k->src->spec.pad_id) continue;
             for (int64_t c = 0; c < width; c++) want[id * width + c] += (float)((i * 5 + c + r) % 64);
         }
     for (int64_t e = 0; err == OK && e < own.count; e++) {
@@ -202,7 +200,7 @@ static err_t order_main(void *arg, int rank, struct comm *world) {
         struct comm inner = k->mesh.dense_gather, inner2 = k->mesh.dense_scatter;
         delay_init(&d, &inner, e, "gather", &k->mesh.dense_gather);
         delay_init(&d2, &inner2, e, "sum", &k->mesh.dense_scatter);
-        int a = params_unit(&k->src.params, UNIT_ATTENTION, 0), b = params_unit(&k->src.params, UNIT_FFN, 0);
+        int a = params_unit(&k->src->params, UNIT_ATTENTION, 0), b = params_unit(&k->src->params, UNIT_FFN, 0);
         TRY(dense_enter(&k->dense, a, b, true));
         event_add(e, "kernel", "a");
         TRY(dense_leave(&k->dense, a, true));
@@ -230,16 +228,19 @@ int main(void) {
     for (int i = 0; i < TINY_CONFIGS; i++)
         for (size_t n = 0; n < sizeof splits / sizeof *splits; n++)
             for (int t = 0; t < 4; t++) {
-                struct setting s = {
-                    .which = i, .split = splits[n], .act = t % 2 ? DT_BF16 : DT_F32, .strategy = t / 2 ? DENSE_REPLICATE : DENSE_ZERO3};
+                struct setting s = {.split = splits[n], .act = t % 2 ? DT_BF16 : DT_F32, .strategy = t / 2 ? DENSE_REPLICATE : DENSE_ZERO3};
+                tiny_open(i, &s.src);
                 err_clear();
                 err_t err = local_world_run(splits[n].ranks, rank_main, &s);
                 CASE(err == OK, "%s, %d ranks, P %d, %s, strategy %d: %s", tiny_configs[i].name, splits[n].ranks, splits[n].vocab, dtype_name(s.act),
                      s.strategy, err_message());
+                model_src_close(&s.src);
             }
-    struct setting s = {.which = 1, .split = {2, 0, 1, 2, 2}, .act = DT_F32};
+    struct setting s = {.split = {2, 0, 1, 2, 2}, .act = DT_F32};
+    tiny_open(1, &s.src);
     err_clear();
     err_t err = local_world_run(2, order_main, &s);
     CASE(err == OK, "order of events: %s", err_message());
+    model_src_close(&s.src);
     return test_end();
 }
