@@ -140,12 +140,23 @@ static uint16_t profile_expert(const struct bench *b, int64_t token, int64_t slo
 
 /* ---- a variant on all ranks ---- */
 
-/* What the rank's rooms hold for the work: all but weights, gradients and state at rest. */
-static int64_t room_bytes(const struct run *r, const char *room) {
+/* Bytes of the ledger's lines of a room, or of one of its lines. */
+static int64_t room_bytes(const struct run *r, const char *room, const char *what) {
     int64_t n = 0;
     for (int i = 0; i < r->ledger.lines; i++)
-        if (strcmp(r->ledger.line[i].room, room) == 0) n += r->ledger.line[i].held_bytes;
+        if (strcmp(r->ledger.line[i].room, room) == 0 && (!what || strcmp(r->ledger.line[i].what, what) == 0)) n += r->ledger.line[i].held_bytes;
     return n;
+}
+
+/* What a dispatch has touched of the bytes that are reserved for whatever a router may do: rows that came, rows that went, and migrated experts,
+ * with their intermediates and gradients. */
+static int64_t dispatch_bytes(const struct run *r) {
+    const struct experts_far *f = &r->experts.far;
+    const struct spec *s = r->shape.spec;
+    const int64_t b = dtype_bytes(r->shape.act), row = s->hidden * b, sent = i64_div_up(r->shape.tokens, f->chunks) * s->top_k;
+    const int64_t legs = i64_min(f->chunks, f->legs);
+    return legs * 2 * (f->rows_high + sent) * row + f->rows_high * (row + 4 * s->expert_width * b) +
+           f->guests_high * 3 * s->hidden * s->expert_width * (b + 4);
 }
 
 static err_t most_of(struct comm *world, int64_t *x) {
@@ -166,9 +177,9 @@ static err_t measure(struct bench *b, struct run *r, struct comm *world) {
         TRY(COMM(world, all_reduce, &all, 1, DT_I64));
         if (i > 0) best = i64_min(best, os_now_ns() - start);
     }
-    int64_t bytes = b->work == work_vocab       ? room_bytes(r, "vocab")
-                    : b->work == work_attention ? room_bytes(r, "attention")
-                    : b->work == work_experts   ? room_bytes(r, "experts")
+    int64_t bytes = b->work == work_vocab       ? room_bytes(r, "vocab", NULL)
+                    : b->work == work_attention ? room_bytes(r, "attention", "heads of whole sequences")
+                    : b->work == work_experts   ? dispatch_bytes(r)
                                                 : r->arenas.run.cap + r->arenas.step.cap + r->arenas.scratch.cap;
     TRY(most_of(world, &bytes));
     if (world->rank == 0) {
@@ -239,7 +250,7 @@ static err_t compare(struct bench *b, const char *what, const struct variant *li
 
 static err_t open_model(struct bench *b, int64_t layers, int64_t width, int64_t vocab) {
     const struct ranks_opts *o = b->o;
-    const int64_t heads = o->hidden / 32;
+    const int64_t heads = 16;
     const struct model_opts m = {.init = "random",
                                  .dtype = MODEL_BF16,
                                  .family = "qwen3_moe",
@@ -247,8 +258,8 @@ static err_t open_model(struct bench *b, int64_t layers, int64_t width, int64_t 
                                  .hidden = o->hidden,
                                  .vocab = vocab,
                                  .heads = heads,
-                                 .kv_heads = heads > 1 ? heads / 2 : 1,
-                                 .head_dim = 32,
+                                 .kv_heads = heads / 2,
+                                 .head_dim = o->hidden / heads,
                                  .expert_width = width,
                                  .experts = o->experts,
                                  .top_k = o->top_k,
@@ -264,10 +275,11 @@ static err_t bench_dispatch_run(struct bench *b) {
     list[0].name = "ep";
     list[1].name = "llep";
     list[1].experts.strategy = EXPERTS_LLEP;
-    list[2].name = "pipelined";
+    list[2].name = "pipelined, K 10";
+    list[2].experts.chunk = i64_div_up(b->o->tokens, 10);
     TRY(open_model(b, 1, b->o->width, 64));
     b->work = work_experts;
-    (void)printf("dispatch: forward and backward of one MoE layer, bytes of the experts' room on the fullest rank\n");
+    (void)printf("dispatch: forward and backward of one MoE layer, bytes of rows and migrated experts on the fullest rank\n");
     for (b->profile = 0; b->profile < PROFILES; b->profile++) TRY(compare(b, profiles[b->profile].name, list, 3));
     return OK;
 }
@@ -301,8 +313,9 @@ static err_t bench_attention_run(struct bench *b) {
     b->mesh.seq = b->o->ranks;
     b->setup.rows = 1;
     b->setup.seq = b->setup.positions = b->o->tokens * b->o->ranks;
-    (void)printf("attention: forward and backward of one layer, one document of %lld tokens over %lld ranks\n", (long long)b->setup.seq,
-                 (long long)b->o->ranks);
+    (void)printf(
+        "attention: forward and backward of one layer, one document of %lld tokens over %lld ranks; bytes of heads in the head-sharded layout\n",
+        (long long)b->setup.seq, (long long)b->o->ranks);
     return compare(b, "attention", list, 3);
 }
 

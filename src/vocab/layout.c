@@ -39,7 +39,8 @@ static struct strip strip_of(const struct shape *h, const struct vocab_opts *o) 
     if (h->split.ranks == 1) return (struct strip){vocab_tile_rows(h, h->spec->vocab), h->spec->vocab};
     if (o->strategy == VOCAB_DENSE_LOGITS) return (struct strip){h->tokens_most, h->spec->vocab};
     if (o->strategy == VOCAB_DTP) return (struct strip){dtp_rows(h) * h->split.vocab, run_rows(h)};
-    return (struct strip){vocab_tile_rows(h, run_rows(h)), run_rows(h)};
+    const int64_t cols = i64_min(run_rows(h), VOCAB_STRIP_COLS);
+    return (struct strip){vocab_tile_rows(h, cols), cols};
 }
 
 /* The ring's rule: the smaller of the two goes round (mop.md 3.6). */

@@ -39,13 +39,25 @@ static struct fold_args tile_fold(const struct vocab *v, const struct vocab_run 
                               .yt = t->yt + first};
 }
 
+/* The columns of a run from `first` on that fit a strip. */
+static struct vocab_run some_columns(const struct vocab *v, const struct vocab_run *r, int64_t first) {
+    const int64_t at = first * v->shape.spec->hidden;
+    return (struct vocab_run){.w = (const char *)r->w + at * dtype_bytes(v->shape.act),
+                              .dw_acc = r->dw_acc ? r->dw_acc + at : NULL,
+                              .col0 = r->col0 + first,
+                              .cols = i64_min(v->cols, r->cols - first)};
+}
+
+/* Columns outside: their weights, and gradients, stay in a near cache while the tokens go by. */
 void vocab_fold(struct vocab *v, const struct vocab_run *r, const struct vocab_tokens *t) {
-    if (r->cols == 0) return;
-    for (int64_t i = 0; i < t->n; i += v->tile_rows) {
-        const int64_t n = i64_min(v->tile_rows, t->n - i);
-        vocab_strip(v, r, row_at(v, t->x, i), n, v->strip, v->cols);
-        const struct fold_args f = tile_fold(v, r, t, i, n);
-        RUN_ARGS(v->ex, fold_forward, fold_args, &f);
+    for (int64_t c = 0; c < r->cols; c += v->cols) {
+        const struct vocab_run part = some_columns(v, r, c);
+        for (int64_t i = 0; i < t->n; i += v->tile_rows) {
+            const int64_t n = i64_min(v->tile_rows, t->n - i);
+            vocab_strip(v, &part, row_at(v, t->x, i), n, v->strip, v->cols);
+            const struct fold_args f = tile_fold(v, &part, t, i, n);
+            RUN_ARGS(v->ex, fold_forward, fold_args, &f);
+        }
     }
 }
 
@@ -68,10 +80,13 @@ void vocab_gradients(struct vocab *v, const struct vocab_run *r, const struct vo
         if (!add) memset(t->dx, 0, sizeof *t->dx * (size_t)(t->n * width));
         return;
     }
-    for (int64_t i = 0; i < t->n; i += v->tile_rows) {
-        const int64_t n = i64_min(v->tile_rows, t->n - i);
-        vocab_strip(v, r, row_at(v, t->x, i), n, v->strip, v->cols);
-        vocab_tile_gradients(v, r, t, i, n, scale, t->dx + i * width, DT_F32, add);
+    for (int64_t c = 0; c < r->cols; c += v->cols) {
+        const struct vocab_run part = some_columns(v, r, c);
+        for (int64_t i = 0; i < t->n; i += v->tile_rows) {
+            const int64_t n = i64_min(v->tile_rows, t->n - i);
+            vocab_strip(v, &part, row_at(v, t->x, i), n, v->strip, v->cols);
+            vocab_tile_gradients(v, &part, t, i, n, scale, t->dx + i * width, DT_F32, add || c > 0);
+        }
     }
 }
 

@@ -8,8 +8,8 @@
  * MEMORY  rt = rows of a tile, C = columns in use at once: 4*rt*C strip, in bf16 and training 2*rt*C of dY, 3*4*rt fold. One rank: C = V.
  *         Many, N tokens of the fullest rank, R = ceil(V/W) rows of a shard, A = R*W/P rows of a run:
  *           where P < W      A*H*b run, in training 4*A*H of gradient
- *           ring, weights    2*A*H*b, training 2*4*A*H; bf16 training 4*N*H of dh; 3*4*N fold; C = A
- *           ring, tokens     A*H*b, 2*N*H*b, 2*4*N targets, 2*3*4*N fold; training 2*4*N*H of dh; C = A
+ *           ring, weights    2*A*H*b, training 2*4*A*H; bf16 training 4*N*H of dh; 3*4*N fold; C = min(A, 1024)
+ *           ring, tokens     A*H*b, 2*N*H*b, 2*4*N targets, 2*3*4*N fold; training 2*4*N*H of dh; C = min(A, 1024)
  *           dtp              A*H*b, P*rt*H*b, 4*P*rt targets, training 4*P*rt*H; 3*4*(P+1)*P*rt numbers; C = A, tiles of P*rt rows; 3*4*N
  *           dense_logits     W*R*H*b, training 4*W*R*H; rt = N, C = V
  * TRAFFIC per rank and micro-batch: ring, weights A*H*(2*(P-1)*b + 4*P); ring, tokens N*H*(2*(P-1)*b + 4*P) + some 30*N*P; dtp (P-1)*N*(H*b + 12*P + 4*H);
@@ -34,7 +34,8 @@ struct vocab_opts {
 };
 extern const struct opt vocab_opt_list[];
 
-enum { VOCAB_STRIP_BYTES = 64 << 20, VOCAB_TILE_ROWS = 256 };
+/* A ring forms its strips twice anyway, so they may be as small as caches like. */
+enum { VOCAB_STRIP_BYTES = 64 << 20, VOCAB_TILE_ROWS = 256, VOCAB_STRIP_COLS = 1024 };
 
 /* Tokens on their way, or at home. */
 struct vocab_tokens {
