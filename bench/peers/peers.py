@@ -187,6 +187,8 @@ class Bench:
             pure = self.row_torch(model, "pure bf16, grouped", mode="pure", **common)
             del pure  # shown, not compared: it keeps no fp32 masters
             ranks = None if big else self.row_torch(model, "FSDP2, two gloo ranks, autocast", mode="autocast", ranks=2, **common)
+            # beside it: ranks share each sequence, experts and vocabulary; each process of PyTorch has a thread, and so has each rank
+            two = ranks and self.row_mop(model, "bf16, two ranks", base, init, SEQ, batch, ["model.dtype=bf16", "ranks=2"] + MOP[model], 8)
             fp32, masters = [r for r in fp32 if r], [r for r in masters if r]
             if not fp32 or not masters:
                 raise RuntimeError("no row of PyTorch to compare with")
@@ -206,7 +208,7 @@ class Bench:
                 lines.append(self.ratio(model, "bytes_per_param", ours["bf16"].peak / params(m, False), None))
                 print(f"  mid   mop's ledger: {ours['bf16'].memory}; 18 bytes a parameter are {18 * params(m, False) / 2**20:.1f} MiB", flush=True)
             elif ranks:
-                lines.append(self.ratio(model, "fsdp2", ours["bf16"].rate / ranks.rate, None))
+                lines.append(self.ratio(model, "fsdp2", two.rate / ranks.rate, 2.5))
             demo = demo or init
         return lines, demo
 
