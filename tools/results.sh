@@ -1,6 +1,6 @@
 #!/bin/sh
 # results.sh MOP: the figures of README.md and docs/results/, measured here and now: a demo run from its beginning in
-# out/results, drawn by mop plot, and every kernel beside the roofline. What lies between the marks in README.md is written anew.
+# out/results, drawn by mop plot, every kernel beside the roofline, and what ranks give. What lies between the marks in README.md is written anew.
 set -eu
 
 mop=$1
@@ -21,6 +21,7 @@ tools/demo.sh "$mop" "$run" "$data" >"$log" 2>&1 || {
 took=$(($(date +%s) - start))
 "$mop" plot "$run" out="$docs/demo.svg"
 "$mop" bench kernels >"$docs/kernels.txt"
+for what in dispatch vocab attention step; do "$mop" bench $what; done >"$docs/ranks.txt"
 
 machine=$("$mop" doctor speed=false | sed -n 's/^CPU  *//p; s/^flags  */with /p' | paste -sd ' ')
 speed=$(sed -n 's/.*"tokens_per_s": \([0-9]*\).*/\1/p' "$run/log.jsonl" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }')
@@ -57,4 +58,4 @@ awk -v file=out/results/figures '
     /<!-- end of results -->/ { skip = 0 }
     !skip && !/<!-- results -->/ { print }' README.md >out/results/README.md
 cp out/results/README.md README.md
-echo "written: README.md, $docs/demo.md, $docs/demo.svg, $docs/kernels.txt"
+echo "written: README.md, $docs/demo.md, $docs/demo.svg, $docs/kernels.txt, $docs/ranks.txt"

@@ -16,7 +16,7 @@ int log_level(void) { return level_now; }
 void log_set_rank(int rank) { my_rank = rank; }
 
 void log_line(int level, const char *fmt, ...) {
-    if (level > level_now || (my_rank != 0 && level > LOG_WARN)) return;
+    if (level > level_now || (my_rank != 0 && level > LOG_ERROR)) return;
     char text[4096];
     va_list ap;
     va_start(ap, fmt);

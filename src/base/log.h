@@ -1,6 +1,6 @@
 /* Log to standard error (standard output belongs to a command's result). Levels by event rate:
  * 0 error, 1 warn, 2 once per run, 3 once per step, 4 per layer, 5 per kernel. Rank 0 prints; other
- * ranks print errors and warnings only, prefixed "[rank 3]". */
+ * ranks print errors only, prefixed "[rank 3]". */
 #ifndef MOP_BASE_LOG_H
 #define MOP_BASE_LOG_H
 

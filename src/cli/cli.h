@@ -18,6 +18,7 @@ struct cli_command {
     const char *usage;      /* the words behind `mop NAME`, one form a line */
     const struct opt *opts; /* of this command alone, or NULL */
     bool takes_run;         /* the options of a run too */
+    bool on_ranks;          /* runs its ranks itself; others are rank 0's alone */
     err_t (*run)(int argc, char **argv);
 };
 extern const struct cli_command cli_commands[]; /* commands.c */

@@ -6,26 +6,26 @@
 #define RUN_WORDS "[RUN.yaml ...] [key=value ...]"
 
 const struct cli_command cli_commands[] = {
-    {"train", "train a model, or carry one from folder to folder", RUN_WORDS, NULL, true, cmd_train},
+    {"train", "train a model, or carry one from folder to folder", RUN_WORDS, NULL, true, true, cmd_train},
     {"eval", "loss of a model on token files, or its accuracy in multiple choice",
      "data.valid=FILE.tok [RUN.yaml ...] [key=value ...]     loss, perplexity, bits per byte\n"
      "data.valid=FILE.jsonl [RUN.yaml ...] [key=value ...]   accuracy by likelihood: {\"context\", \"choices\", \"answer\": index} a line",
-     eval_opt_list, true, cmd_eval},
-    {"generate", "text from a model", RUN_WORDS, generate_opt_list, true, cmd_generate},
+     eval_opt_list, true, false, cmd_eval},
+    {"generate", "text from a model", RUN_WORDS, generate_opt_list, true, false, cmd_generate},
     {"tokenize", "text to ids or a token file, ids to text",
      "tokenizer=FILE in=FILE.jsonl ids=-        one JSON array of ids per record {\"text\": ...}\n"
      "tokenizer=FILE decode=FILE.jsonl text=-   one JSON string per record {\"ids\": ...}\n"
      "tokenizer=FILE in=PATHS out=FILE.tok      a token file from text files, folders of text, JSONL",
-     tokenize_opt_list, false, cmd_tokenize},
-    {"tokenizer-train", "make a byte-level BPE tokenizer.json from text", "in=PATHS out=FILE [key=value ...]", tokenizer_train_opt_list, false,
+     tokenize_opt_list, false, false, cmd_tokenize},
+    {"tokenizer-train", "make a byte-level BPE tokenizer.json from text", "in=PATHS out=FILE [key=value ...]", tokenizer_train_opt_list, false, false,
      cmd_tokenizer_train},
-    {"parity", "compare a model's numbers with those of DIR/golden.safetensors", "DIR [key=value ...]", parity_opt_list, true, cmd_parity},
+    {"parity", "compare a model's numbers with those of DIR/golden.safetensors", "DIR [key=value ...]", parity_opt_list, true, true, cmd_parity},
     {"verify", "check every byte that a run's manifests vouch for, or hold two runs against each other",
      "DIR\n"
      "DIR OTHER [tolerance=X]   models and checkpoints of both, tensor by tensor",
-     NULL, false, cmd_verify},
-    {"plot", "draw a run's loss, throughput and expert balance", "RUN [out=FILE.svg|FILE.html]", plot_opt_list, false, cmd_plot},
-    {"doctor", "what this machine is, whether its kernels compute what they must, and how fast", "[key=value ...]", doctor_opt_list, false,
+     NULL, false, false, cmd_verify},
+    {"plot", "draw a run's loss, throughput and expert balance", "RUN [out=FILE.svg|FILE.html]", plot_opt_list, false, false, cmd_plot},
+    {"doctor", "what this machine is, whether its kernels compute what they must, and how fast", "[key=value ...]", doctor_opt_list, false, false,
      cmd_doctor},
     {"bench", "measure, or look at a plan without running it",
      "dispatch plan=1                 send ratios of the routing profiles, by the plan of a dispatch\n"
@@ -35,9 +35,9 @@ const struct cli_command cli_commands[] = {
      "attention [ranks=4 ...]         Ulysses with 1 and more head chunks\n"
      "step [ranks=4 budget=GIB ...]   the whole step under presets fsdp and mop, and the longest context\n"
      "kernels [isa=SET] [threads=N]   every kernel's speed beside the roofline, of all sets in half a minute",
-     NULL, false, cmd_bench},
-    {"config", "print every option's value and where it came from", RUN_WORDS, NULL, true, cmd_config},
-    {"help", "what a command does; all options", "[COMMAND | options | markdown | man | completion]", NULL, false, cmd_help},
+     NULL, false, false, cmd_bench},
+    {"config", "print every option's value and where it came from", RUN_WORDS, NULL, true, false, cmd_config},
+    {"help", "what a command does; all options", "[COMMAND | options | markdown | man | completion]", NULL, false, false, cmd_help},
     {0},
 };
 

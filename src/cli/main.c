@@ -21,9 +21,12 @@ static void hold_standard_descriptors(void) {
 
 static bool is_help(const char *word) { return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0; }
 
+struct words {
+    int argc;
+    char **argv;
+};
+
 static err_t run(int argc, char **argv) {
-    const char *fault = getenv("MOP_FAULT");
-    if (fault) TRY(fault_arm_text(fault));
     if (argc < 2) return FAIL(ERR_USAGE, "no command; `mop help` lists all");
     if (strcmp(argv[1], "--version") == 0) {
         (void)printf("mop %s\n", MOP_VERSION);
@@ -34,6 +37,23 @@ static err_t run(int argc, char **argv) {
     TRY(cli_find(argv[1], &c));
     if (argc > 2 && is_help(argv[2])) return cli_help(c->name);
     return c->run(argc - 1, argv + 1);
+}
+
+static err_t on_rank_0(void *arg, int rank, struct comm *world) {
+    const struct words *w = arg;
+    (void)world;
+    return rank == 0 ? run(w->argc, w->argv) : OK;
+}
+
+/* Started by mpirun or srun, what is not a matter of ranks is done once; the other processes wait for it. */
+static err_t run_once(int argc, char **argv) {
+    const char *fault = getenv("MOP_FAULT");
+    if (fault) TRY(fault_arm_text(fault));
+    const struct cli_command *c = NULL;
+    const bool ranks = argc > 1 && world_launched() && cli_find(argv[1], &c) == OK && c->on_ranks;
+    if (!world_launched() || ranks) return run(argc, argv);
+    err_clear();
+    return world_run(0, on_rank_0, &(struct words){argc, argv});
 }
 
 /* What was printed may still be on its way, to a disk that is full. */
@@ -49,7 +69,7 @@ int main(int argc, char **argv) {
     (void)signal(SIGPIPE, SIG_IGN); /* a reader that went away is a failed write, not the end; */
     (void)signal(SIGXFSZ, SIG_IGN); /* and so is a file that grows beyond its limit */
     hold_standard_descriptors();
-    err_t err = run(argc, argv);
+    err_t err = run_once(argc, argv);
     if (err == OK) err = close_stdout();
     if (err == OK) return 0;
     log_line(LOG_ERROR, "%s", *err_message() ? err_message() : "failed without a message; please report it");

@@ -139,6 +139,9 @@ typedef err_t (*rank_main_fn)(void *arg, int rank, struct comm *world);
  * message; the others' operations return errors as soon as a rank fails. */
 MUST err_t local_world_run(int ranks, rank_main_fn rank_main, void *arg);
 
+/* Did mpirun or srun start this process as one of several? */
+bool world_launched(void);
+
 /* Run rank_main once per rank: as this process's rank of an MPI job where mpirun or srun started several (ranks: 0, or the job's
  * size), else as `ranks` (0: 1) threads. Under MPI a rank's error is logged and ends the job. */
 MUST err_t world_run(int ranks, rank_main_fn rank_main, void *arg);

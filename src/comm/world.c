@@ -30,8 +30,12 @@ int mpi_launched(const char **launcher) {
     return n > 1 ? n : 1;
 }
 
-err_t world_run(int ranks, rank_main_fn rank_main, void *arg) {
+bool world_launched(void) {
     const char *launcher;
-    if (mpi_launched(&launcher) > 1) return mpi_world_run(ranks, rank_main, arg);
+    return mpi_launched(&launcher) > 1;
+}
+
+err_t world_run(int ranks, rank_main_fn rank_main, void *arg) {
+    if (world_launched()) return mpi_world_run(ranks, rank_main, arg);
     return local_world_run(ranks ? ranks : 1, rank_main, arg);
 }

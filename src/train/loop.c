@@ -132,6 +132,11 @@ static err_t open_run(struct loop *p) {
                           .rooms = j->rooms,
                           .world = p->world,
                           .mesh = j->mesh};
+    const int64_t blocks = p->world->size / j->mesh->seq;
+    if (p->world->size % j->mesh->seq == 0 && u.rows < blocks)
+        log_line(LOG_WARN,
+                 "a micro-batch of %lld sequences leaves %lld of %lld groups of mesh.seq=%lld ranks without any; raise train.micro_batch or mesh.seq",
+                 (long long)u.rows, (long long)(blocks - u.rows), (long long)blocks, (long long)j->mesh->seq);
     TRY(choose_keep(p, &u));
     TRY(run_open(&p->run, &p->src, &u));
     const struct arenas *m = &p->run.arenas;

@@ -1,7 +1,7 @@
-/* Backward in two passes without memory of their own: dq over (head, block of queries), then dk and dv over (KV head,
- * block of keys), which sums the group's query heads in ascending order. Scores are formed in both. A gradient is one chain
- * of fused multiply-adds that goes on from tile to tile, so where queries are cut into tiles leaves no trace. Part of
- * attention_cpu.h. */
+/* Backward of a document that fits a task's memory goes through its pairs of tiles once. Others take two passes: dq over
+ * (head, block of queries), then dk and dv over (KV head, block of keys), which sums the group's query heads in ascending order; scores
+ * are formed in both. A gradient is one chain of fused multiply-adds that goes on from tile to tile, so where queries and keys
+ * are cut into tiles leaves no trace, and both ways give the same bits. Part of attention_cpu.h. */
 
 /* p = exp(score - lse) and ds = p * (dout.v - delta) * scale of a row of a tile; columns outside [from, to) are 0. */
 static void gradient_row(float *p, float *ds, int cols, int from, int to, float scale, float lse, float delta) {
@@ -39,22 +39,128 @@ static void dq_run(const struct attention_backward_args *b, int h, int64_t first
     unpack_rows(&sq, b->dq, first, rows, dq, NULL);
 }
 
+/* ---- documents that fit ---- */
+
+enum { WHOLE = 512 * 64 }; /* numbers of a document's dq, dk and dv each */
+
+/* Of all tokens' gradients in one call: which documents are taken whole. */
+struct backward_call {
+    const struct attention_backward_args *b;
+    bool whole;
+};
+
+/* Whether the document that token i (no padding) is of can be taken whole: it has room, its queries see all of it up to themselves,
+ * and nobody else sees its keys. */
+static bool fits(const struct attention_args *a, int64_t i, int64_t *begin, int64_t *length) {
+    const int64_t first = a->start[i], pad = i64_round_up(a->head_dim, L), most = WHOLE / pad;
+    int64_t end = first;
+    while (end < a->tokens && a->start[end] == first && end - first <= most) end++;
+    *begin = first;
+    *length = end - first;
+    if (i >= end || end - first > most) return false;
+    while (end < a->tokens && a->start[end] < 0) end++;
+    return end == a->tokens || a->start[end] >= first + *length;
+}
+
+struct document {
+    float dq[WHOLE + TILE * DIM_PAD], dk[WHOLE + TILE * DIM_PAD], dv[WHOLE + TILE * DIM_PAD]; /* the last tile may be filled up */
+    tile_rows q, dout, k, k_t, v, v_t;
+    tile_pairs p, ds;
+} __attribute__((aligned(64)));
+
+static void delta_rows(const struct attention_backward_args *b, int h, int64_t from, int64_t end) {
+    const struct attention_args *a = &b->fwd;
+    for (int64_t i = from; i < end; i++) {
+        int64_t at = i * a->o_stride + (int64_t)h * a->head_dim;
+        b->delta[h * a->tokens + i] = vf_dot(a->act, b->dout, at, a->o, at, a->head_dim);
+    }
+}
+
+/* One pair of tiles: queries [q0, q0 + rows) of head h with the keys in hand, which begin at k0. */
+static void whole_pair(const struct attention_backward_args *b, struct document *t, int h, int64_t begin, int64_t k0, int keys, int64_t q0) {
+    const struct attention_args *a = &b->fwd;
+    struct side sq = side_of(a, a->q, a->q_stride, h), so = side_of(a, b->dout, a->o_stride, h);
+    int pad = sq.pad, cols = (int)i64_round_up(keys, L), rows = 0;
+    while (rows < TILE && q0 + rows < a->tokens && a->start[q0 + rows] == begin) rows++;
+    pack_rows(&sq, q0, rows, t->q);
+    pack_rows(&so, q0, rows, t->dout);
+    tile_product(rows, keys, a->head_dim, t->q, pad, 1, t->k_t, TILE, t->p, TILE, false);
+    tile_product(rows, keys, a->head_dim, t->dout, pad, 1, t->v_t, TILE, t->ds, TILE, false);
+    for (int i = 0; i < rows; i++) {
+        int64_t at = h * a->tokens + q0 + i;
+        gradient_row(t->p + i * TILE, t->ds + i * TILE, cols, 0, (int)i64_max(0, i64_min(keys, q0 + i + 1 - k0)), a->scale, a->lse[at], b->delta[at]);
+    }
+    tile_product(keys, pad, rows, t->p, 1, TILE, t->dout, pad, t->dv + (k0 - begin) * pad, pad, true);
+    tile_product(keys, pad, rows, t->ds, 1, TILE, t->q, pad, t->dk + (k0 - begin) * pad, pad, true);
+    tile_product(rows, pad, keys, t->ds, TILE, 1, t->k, pad, t->dq + (q0 - begin) * pad, pad, true);
+}
+
+/* Tiles of a document out to activations. */
+static void whole_out(const struct side *s, void *to, int64_t begin, int64_t length, const float *sums) {
+    for (int64_t r = 0; r < length; r += TILE) unpack_rows(s, to, begin + r, (int)i64_min(TILE, length - r), sums + r * s->pad, NULL);
+}
+
+static void whole_document(const struct attention_backward_args *b, int kv, int64_t begin, int64_t length) {
+    const struct attention_args *a = &b->fwd;
+    struct document t;
+    struct side sk = side_of(a, a->k, a->k_stride, kv), sv = side_of(a, a->v, a->v_stride, kv);
+    size_t bytes = (size_t)i64_round_up(length, TILE) * (size_t)sk.pad * sizeof(float);
+    memset(t.dk, 0, bytes);
+    memset(t.dv, 0, bytes);
+    for (int h = 0; h < a->heads; h++) {
+        if (kv_head(a, h) != kv) continue;
+        struct side sq = side_of(a, a->q, a->q_stride, h);
+        delta_rows(b, h, begin, begin + length);
+        memset(t.dq, 0, bytes);
+        for (int64_t k0 = begin; k0 < begin + length; k0 += TILE) {
+            int keys = (int)i64_min(TILE, begin + length - k0);
+            pack_rows(&sk, k0, keys, t.k);
+            transpose_rows(&sk, keys, t.k, t.k_t);
+            pack_rows(&sv, k0, keys, t.v);
+            transpose_rows(&sv, keys, t.v, t.v_t);
+            for (int64_t q0 = k0; q0 < begin + length; q0 += TILE) whole_pair(b, &t, h, begin, k0, keys, q0);
+        }
+        whole_out(&sq, b->dq, begin, length, t.dq);
+    }
+    whole_out(&sk, b->dk, begin, length, t.dk);
+    whole_out(&sv, b->dv, begin, length, t.dv);
+}
+
+/* Documents that begin in a block of tokens. */
+static void whole_task(void *arg, int64_t task, int worker) {
+    (void)worker;
+    const struct attention_backward_args *b = ((struct backward_call *)arg)->b;
+    const struct attention_args *a = &b->fwd;
+    int64_t block = task / a->kv_heads, end = i64_min(a->tokens, (block + 1) * TILE), begin, length;
+    for (int64_t i = block * TILE; i < end; i++)
+        if (a->start[i] == i && fits(a, i, &begin, &length)) whole_document(b, (int)(task % a->kv_heads), begin, length);
+}
+
+/* Is token i of a document that has been taken whole? */
+static bool taken(const struct backward_call *c, int64_t i) {
+    int64_t begin, length;
+    return c->whole && c->b->fwd.start[i] >= 0 && fits(&c->b->fwd, i, &begin, &length);
+}
+
+/* ---- two passes ---- */
+
 static void dq_task(void *arg, int64_t task, int worker) {
     (void)worker;
-    const struct attention_backward_args *b = arg;
+    const struct backward_call *c = arg;
+    const struct attention_backward_args *b = c->b;
     const struct attention_args *a = &b->fwd;
     int h = (int)(task % a->heads);
     int64_t blocks = i64_div_up(a->tokens, TILE), block = blocks - 1 - task / a->heads; /* the longest first */
     int64_t end = i64_min(a->tokens, (block + 1) * TILE);
     struct side sq = side_of(a, a->q, a->q_stride, h);
-    for (int64_t i = block * TILE; i < end; i++) {
-        int64_t at = i * a->o_stride + (int64_t)h * a->head_dim;
-        b->delta[h * a->tokens + i] = vf_dot(a->act, b->dout, at, a->o, at, a->head_dim);
-    }
     for (int64_t i = block * TILE; i < end;) {
         int rows = run_length(a->start, i, end);
-        if (a->start[i] >= 0) dq_run(b, h, i, rows);
-        else zero_rows(&sq, b->dq, i, rows);
+        if (a->start[i] < 0) {
+            zero_rows(&sq, b->dq, i, rows);
+        } else if (!taken(c, i)) {
+            delta_rows(b, h, i, i + rows);
+            dq_run(b, h, i, rows);
+        }
         i += rows;
     }
 }
@@ -115,25 +221,37 @@ static void dkv_run(const struct attention_backward_args *b, int kv, int64_t k0,
 
 static void dkv_task(void *arg, int64_t task, int worker) {
     (void)worker;
-    const struct attention_backward_args *b = arg;
+    const struct backward_call *c = arg;
+    const struct attention_backward_args *b = c->b;
     const struct attention_args *a = &b->fwd;
     int kv = (int)(task % a->kv_heads);
     int64_t block = task / a->kv_heads, end = i64_min(a->tokens, (block + 1) * TILE); /* the longest are first */
     struct side sk = side_of(a, a->k, a->k_stride, kv), sv = side_of(a, a->v, a->v_stride, kv);
     for (int64_t j = block * TILE; j < end;) {
         int keys = run_length(a->start, j, end);
-        if (a->start[j] >= 0) {
-            dkv_run(b, kv, j, keys);
-        } else { /* padding: no query sees it */
+        if (a->start[j] < 0) { /* padding: no query sees it */
             zero_rows(&sk, b->dk, j, keys);
             zero_rows(&sv, b->dv, j, keys);
+        } else if (!taken(c, j)) {
+            dkv_run(b, kv, j, keys);
         }
         j += keys;
     }
 }
 
 static void attention_backward_cpu(struct pool *pool, const struct attention_backward_args *b) {
-    int64_t blocks = i64_div_up(b->fwd.tokens, TILE);
-    pool_run(pool, blocks * b->fwd.heads, dq_task, (void *)(uintptr_t)b);
-    pool_run(pool, blocks * b->fwd.kv_heads, dkv_task, (void *)(uintptr_t)b);
+    const struct attention_args *a = &b->fwd;
+    struct backward_call c = {b, true};
+    int64_t blocks = i64_div_up(a->tokens, TILE), tasks = 0, begin, length;
+    bool others = false;
+    for (int64_t i = 0; i < a->tokens; i++) {
+        if (a->start[i] != i) continue;
+        if (fits(a, i, &begin, &length)) tasks += a->kv_heads;
+    }
+    c.whole = tasks >= 2 * pool_threads(pool); /* fewer would leave threads without work */
+    for (int64_t i = 0; i < a->tokens && !others; i++) others = !taken(&c, i);
+    if (c.whole) pool_run(pool, blocks * a->kv_heads, whole_task, &c);
+    if (!others) return;
+    pool_run(pool, blocks * a->heads, dq_task, &c);
+    pool_run(pool, blocks * a->kv_heads, dkv_task, &c);
 }

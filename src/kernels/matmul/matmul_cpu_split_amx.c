@@ -7,7 +7,7 @@
  * shuffles. See docs/decisions/matmul.md. */
 #include "kernels/matmul/matmul_cpu_amx.h"
 
-enum { PLANES = 3, MR = 32, NR = 32, STEP = 32, MC = 512, NC = 256, KC = 128 };
+enum { PLANES = 3, MR = 32, NR = 32, STEP = 32, MC = 512, NC = 512, KC = 128 };
 _Static_assert(MATMUL_FITS(MC, NC, KC, MR, NR, 2 * PLANES), "the block fits its buffers");
 
 /* Bytes of one plane of a step of a panel of A (two tiles), and of B. */

@@ -44,7 +44,7 @@ struct matmul_engine {
 };
 
 /* A task's buffers, on the worker's stack: a block of A and of B, sums between blocks of k. */
-enum { MATMUL_A_BYTES = 384 << 10, MATMUL_B_BYTES = 384 << 10, MATMUL_T_BYTES = 512 << 10 };
+enum { MATMUL_A_BYTES = 384 << 10, MATMUL_B_BYTES = 384 << 10, MATMUL_T_BYTES = 1024 << 10 };
 
 #define MATMUL_FITS(mc, nc, kc, mr, nr, elem_bytes)                                                                                          \
     ((mc) % (mr) == 0 && (nc) % (nr) == 0 && (mc) * (kc) * (elem_bytes) <= MATMUL_A_BYTES && (nc) * (kc) * (elem_bytes) <= MATMUL_B_BYTES && \
