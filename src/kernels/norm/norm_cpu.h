@@ -22,11 +22,14 @@ static void norm_forward_cpu(struct pool *pool, const struct norm_args *a) {
 }
 
 /* Column strips of dw: each is one sum over all rows and heads, in runs of SUM_RUN rows in fp32 that are added in fp64. */
+/* Columns of a task: some tasks of a narrow norm too. A column's sum does not depend on it. */
+static int64_t dw_columns(int64_t width) { return i64_min(STRIP, i64_round_up(i64_div_up(width, 8), L)); }
+
 static void norm_dw_task(void *arg, int64_t task, int worker) {
     (void)worker;
     const struct norm_backward_args *a = arg;
     enum dtype t = a->act;
-    int64_t c0 = task * STRIP, width = i64_min(STRIP, a->width - c0), total = a->rows * a->heads;
+    int64_t c0 = task * dw_columns(a->width), width = i64_min(dw_columns(a->width), a->width - c0), total = a->rows * a->heads;
     double sum[STRIP] = {0};
     for (int64_t run = 0, r = 0, h = 0; run < total; run += SUM_RUN) {
         vf part[STRIP / L] = {{0}};
@@ -78,6 +81,6 @@ static void norm_dx_task(void *arg, int64_t task, int worker) {
 
 /* dw first: dx may lie over dy. */
 static void norm_backward_cpu(struct pool *pool, const struct norm_backward_args *a) {
-    pool_run(pool, i64_div_up(a->width, STRIP), norm_dw_task, (void *)(uintptr_t)a);
+    pool_run(pool, i64_div_up(a->width, dw_columns(a->width)), norm_dw_task, (void *)(uintptr_t)a);
     pool_run(pool, i64_div_up(a->rows, rows_per_task(a->heads * a->width)), norm_dx_task, (void *)(uintptr_t)a);
 }
