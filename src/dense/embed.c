@@ -131,7 +131,7 @@ err_t embed_forward(struct dense *d, const int32_t *ids, void *x) {
     struct dense_fetch *f = &d->fetch;
     const int64_t bytes = d->shape.spec->hidden * dtype_bytes(d->shape.act);
     const char *shard = (const char *)d->store->w + d->store->unit[w->unit_at].at * dtype_bytes(d->shape.act);
-    int64_t keys, rounds;
+    int64_t keys = 0, rounds = 0;
     TRY(want_rows(d, ids, NULL, &keys, &rounds));
     for (int64_t round = 0; round < rounds; round++) {
         TRY(exchange(d, ASK, round, (int64_t)sizeof *f->asked, f->want, f->asked));
@@ -174,7 +174,7 @@ err_t embed_backward(struct dense *d, const int32_t *ids, const int32_t *doc, co
     struct dense_fetch *f = &d->fetch;
     const int64_t width = d->shape.spec->hidden;
     float *shard = d->store->grad_acc + d->store->unit[w->unit_at].at;
-    int64_t keys, rounds;
+    int64_t keys = 0, rounds = 0;
     TRY(want_rows(d, ids, doc, &keys, &rounds));
     for (int64_t round = 0; round < rounds; round++) {
         TRY(exchange(d, ASK, round, (int64_t)sizeof *f->asked, f->want, f->asked));

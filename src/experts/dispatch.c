@@ -341,6 +341,7 @@ err_t experts_dispatch_forward(struct experts *m, int moe, const float *weights,
         if (before) TRY(land(m, before, weights, y));
         before = l;
     }
+    ENSURE(before != NULL); /* K is 1 at least */
     return land(m, before, weights, y);
 }
 
@@ -372,6 +373,7 @@ err_t experts_dispatch_backward(struct experts *m, int moe, const float *weights
         if (before) TRY(land_backward(m, before, dh));
         before = l;
     }
+    ENSURE(before != NULL);
     TRY(land_backward(m, before, dh));
     return experts_migrate_home(m);
 }

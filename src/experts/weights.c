@@ -92,6 +92,7 @@ err_t experts_weights_close(struct experts *m, bool backward) {
     const struct held *u = &m->store->unit[m->far.unit];
     float *rest = m->store->grad_acc ? m->store->grad_acc + u->at : NULL, *run = m->far.drun;
     if (!backward) return OK;
+    ENSURE(rest != NULL);
     if (gathers_all(h, &m->opts)) {
         const int64_t n = run_elements(h);
         TRY(COMM(&m->mesh->expert_migrate, reduce_scatter, m->far.dall, m->far.landed, n, DT_F32));

@@ -100,13 +100,11 @@ static err_t append(const struct spec *s, struct params *p, int64_t cap, enum pa
     t->count = t->shape[0] * t->shape[1];
     t->offset = p->elements;
     p->elements += t->count;
-    struct unit *u = p->units ? &p->unit[p->units - 1] : NULL;
-    if (!u || u->kind != t->unit || u->layer != layer) {
-        u = &p->unit[p->units++];
-        *u = (struct unit){.kind = t->unit, .layer = layer, .offset = t->offset};
-    }
-    u->count += t->count;
+    const struct unit *last = p->unit + p->units - 1;
+    if (p->units == 0 || last->kind != t->unit || last->layer != layer)
+        p->unit[p->units++] = (struct unit){.kind = t->unit, .layer = layer, .offset = t->offset};
     t->unit_at = p->units - 1;
+    p->unit[t->unit_at].count += t->count;
     return OK;
 }
 

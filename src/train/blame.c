@@ -49,7 +49,7 @@ static err_t first_tensor(struct run *r, enum dtype t, const void *at_rest, bool
 }
 
 err_t blame_loss(struct run *r, int64_t step, double loss) {
-    const struct param *p;
+    const struct param *p = NULL;
     const int halves = 2 * r->shape.spec->layers;
     TRY(first_tensor(r, r->store.act, r->store.w, false, &p));
     if (p)
@@ -73,7 +73,7 @@ err_t blame_loss(struct run *r, int64_t step, double loss) {
 }
 
 err_t blame_gradient(struct run *r, int64_t step, double norm) {
-    const struct param *p; /* backward goes from the head down: the last tensor is the first to go wrong */
+    const struct param *p = NULL; /* backward goes from the head down: the last tensor is the first to go wrong */
     TRY(first_tensor(r, DT_F32, r->store.grad_acc, true, &p));
     if (p)
         return FAIL(ERR_FAILED, "the gradient norm of step %lld is %g: layer %d, room %s, the gradient of %s is not finite; %s", (long long)step + 1,

@@ -12,6 +12,7 @@ err_t run_collect(struct run *r, const float *at_rest, const struct param *p, in
     const int ranks = r->shape.split.ranks;
     const struct store *s = &r->store;
     if (ranks == 1) {
+        ENSURE(out != NULL);
         memcpy(out, at_rest + store_piece(s, p).at + from, sizeof *out * (size_t)n);
         return OK;
     }

@@ -63,7 +63,7 @@ err_t vocab_count_tokens(struct vocab *v) { return COMM(&v->mesh->vocab, all_gat
 typedef void (*visit)(struct vocab *v, const struct vocab_run *r, void *ctx);
 static err_t each_run(struct vocab *v, visit f, void *ctx) {
     const int ranks = v->mesh->vocab.size, me = v->mesh->vocab.rank;
-    struct vocab_run own;
+    struct vocab_run own = {0};
     if (v->opts.strategy == VOCAB_DENSE_LOGITS) {
         TRY(vocab_gather_whole(v));
         own = (struct vocab_run){.w = v->whole, .cols = v->shape.spec->vocab};
@@ -79,7 +79,7 @@ static err_t each_run(struct vocab *v, visit f, void *ctx) {
             zero[r] = 0;
         }
         TRY(COMM(&v->mesh->vocab, all_to_allv, own.w, send, zero, v->ring[0], recv, zero));
-        struct vocab_run r;
+        struct vocab_run r = {0};
         vocab_run_at(v, s, &r);
         r.w = v->ring[0];
         f(v, &r, ctx);
@@ -112,7 +112,7 @@ static err_t alone(struct vocab *v, struct vocab_run *out) {
 err_t vocab_logits(struct vocab *v, const void *h, int64_t first, int64_t rows, float *logits) {
     struct logits l = {h, first, rows, logits};
     if (v->shape.split.ranks > 1) return each_run(v, fill_logits, &l);
-    struct vocab_run r;
+    struct vocab_run r = {0};
     TRY(alone(v, &r));
     fill_logits(v, &r, &l);
     return OK;
@@ -122,7 +122,7 @@ err_t vocab_logits(struct vocab *v, const void *h, int64_t first, int64_t rows, 
 static err_t loss_alone(struct vocab *v, const void *h, const int32_t *targets, float scale, void *dh, float *each, double *loss_sum,
                         int64_t *count) {
     const int64_t width = v->shape.spec->hidden, b = dtype_bytes(v->shape.act);
-    struct vocab_run r;
+    struct vocab_run r = {0};
     TRY(alone(v, &r));
     for (int64_t i = 0; i < v->shape.tokens; i += v->tile_rows) {
         const struct vocab_tokens t = {(const char *)h + i * width * b,           targets + i, v->m, v->z, v->yt, NULL,
