@@ -42,13 +42,14 @@ struct variant {
 static const struct variant fsdp = {.name = "fsdp",
                                     .dense = {DENSE_ZERO3},
                                     .attention = {1},
-                                    .experts = {EXPERTS_EP, 1, 1024, 1.3, 4096, 10},
+                                    .experts = {.strategy = EXPERTS_EP, .alpha = 1, .min_rows = 1024, .lambda = 1.3, .chunk = 4096, .chunks_max = 10},
                                     .vocab = {VOCAB_DENSE_LOGITS, TRAVEL_AUTO}};
-static const struct variant mop = {.name = "mop",
-                                   .dense = {DENSE_ZERO3},
-                                   .attention = {4},
-                                   .experts = {EXPERTS_PIPELINED, 1, 1024, 1.3, 4096, 10},
-                                   .vocab = {VOCAB_RING, TRAVEL_AUTO}};
+static const struct variant mop = {
+    .name = "mop",
+    .dense = {DENSE_ZERO3},
+    .attention = {4},
+    .experts = {.strategy = EXPERTS_PIPELINED, .alpha = 1, .min_rows = 1024, .lambda = 1.3, .chunk = 4096, .chunks_max = 10},
+    .vocab = {VOCAB_RING, TRAVEL_AUTO}};
 
 struct bench {
     const struct ranks_opts *o;
