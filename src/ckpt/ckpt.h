@@ -17,7 +17,7 @@
  *            removing leaves nothing that looks complete).
  *         I3 Every byte of every vouched file is covered by a checksum; verify finds any flipped, missing or surplus one.
  * SEE     docs/formats/checkpoint.md, docs/formats/manifest.md
- * All calls: local (one rank writes; sharded writing comes with ranks). */
+ * All calls: local. One rank writes: what it writes of other ranks' shards comes through ckpt_run.read. Each rank reads its own. */
 #ifndef MOP_CKPT_CKPT_H
 #define MOP_CKPT_CKPT_H
 

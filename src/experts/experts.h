@@ -3,17 +3,33 @@
  * MATH    p = softmax(h Wr^T); top-k; w = p, divided by their sum where the family says so
  *         y_t = sum_s w_ts f_e(h_t), e = id_ts;  f_e(x) = (silu(x Wg^T) * (x Wu^T)) Wd^T
  *         aux = E sum_e F_e R_e over all MoE layers joined (mop.md 5); dL/dp_e = coef*E/(T*L_moe)*F_e
+ *         Many ranks: E_p runs of Q = E/E_p experts, each over W/E_p ranks at rest, gathered for use. Where E_p > 1 rows go to their experts:
+ *           ep         each expert whole on its owner
+ *           llep       by the plan of llep_plan.h, experts migrating to the ranks that take part of their rows
+ *           pipelined  the same in K = min(ceil(N/chunk), chunks_max) chunks of tokens i, i + K, ..., three on their way at once
+ *           gather     nothing is sent: all experts on every rank (and so where E_p is 1)
  * MEMORY  T tokens, b bytes of act, sets = MoE layers where kept, else 1; rows of C = 4,096 tokens at a time are in work, R = T*k
- *         rows where kept, else C*k (exact on one rank):
+ *         rows where kept, else C*k (where rows are sent R = C = 0):
  *           per set   T*E*b logits, 4*T*k weights, 8*(E+1) a chunk + 8*R plan, R*H*b in, R*2I*b, R*I*b, R*H*b out
  *           backward  4*T*k, C*k*I*b, T*H*b
  *           run       per MoE layer 2*T*k ids, 2*8*E counts, 4*E bias; 8*E + 4*E; 4*8*E pointers
- * TRAFFIC none on one rank; ep, llep and pipelined dispatch (mop.md 3.3 to 3.5) come with ranks.
+ *         X = 3*H*I*Q of a run, N tokens of the fullest rank, c = N or with pipelined max(chunk, ceil(N/chunks_max)), D = c*k rows sent, A = E_p*D
+ *         rows that may come, whatever the router does:
+ *           E_p < W   X*b, backward 4*X;  gather 3*H*I*E*(b + 4) and 4*X more
+ *           rows      a leg (1, pipelined up to 3): D*H*b + A*H*b, backward twice that and 8*D + 8*A; A*3I*b, backward A*(H + I)*b + 4*A;
+ *                     pipelined c*H*b + 4*c*k; 2*T*k places
+ *           llep, pipelined  (E - Q)*3*H*I*(b + 4) of migrated experts, backward 4*E_p*3*H*I where gradients land
+ *         These are reserved; what a call has touched follows from far.rows_high and far.guests_high.
+ * TRAFFIC per layer and rank, forward: 8*(E+1)*E_p counts, 8*K*E*E_p; about 2*N*k*H*b*(E_p-1)/E_p rows; 3*H*I*b a migrated expert. Backward: rows
+ *         twice out and once home, 8 bytes a row, 3*H*I*(b + 4) a migrated expert. E_p < W: (W/E_p - 1)/(W/E_p)*X*(2*b + 4).
  * INVARIANTS
  *         I1 Backward uses the ids that forward chose and never routes again (mop.md 6.4).
  *         I2 Slots are added 0..k-1 in fp32, rounded once (mop.md 6.5).
  *         I3 Padding routes nowhere and counts nowhere.
- * SEE     mop.md 3.3, 5, 6; families.md */
+ *         I4 On one mesh every strategy gives the same hidden states, and the same gradients but for the order of the sum over rows in
+ *            dW_e; pipelined with K = 1 is bitwise llep (tests/equiv/test_contracts.c).
+ *         I5 No token is ever dropped; sizes of all exchanges follow from counts that all ranks of the block know.
+ * SEE     mop.md 3.3 to 3.5, 5, 6; families.md */
 #ifndef MOP_EXPERTS_EXPERTS_H
 #define MOP_EXPERTS_EXPERTS_H
 
@@ -121,7 +137,7 @@ void experts_begin_step(struct experts *m);
 void experts_begin_micro(struct experts *m);
 
 /* y (T, H) = MoE half of the moe-th MoE layer (`layer` of the model). start (T): -1 padding. With `again` (recomputation) ids are
- * read and y is not written: the experts' rows are left to backward. Local. */
+ * read and y is not written: the experts' rows are left to backward. Collective over the expert axes. */
 MUST err_t experts_forward(struct experts *m, int layer, int moe, int slot, const int32_t *start, const void *h, void *y, bool again);
 MUST err_t experts_backward(struct experts *m, int layer, int moe, int slot, const int32_t *start, const void *h, const void *dy, void *dh);
 
