@@ -216,7 +216,7 @@ static err_t bench_rank(void *arg, int rank, struct comm *world) {
     }
     if (err == OK) err = measure(b, &r, world);
     free(given);
-    run_close(&r);
+    run_close(&r, err);
     return err;
 }
 

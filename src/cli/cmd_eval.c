@@ -146,7 +146,7 @@ err_t cmd_eval(int argc, char **argv) {
     const struct opt_table own = {"eval", eval_opt_list, &e.own};
     TRY(cli_load(argc, argv, &own, &e.o, &set));
     err_t err = evaluate(&e);
-    run_close(&e.run);
+    run_close(&e.run, err);
     loader_close(e.loader);
     tokenizer_close(e.tokenizer);
     model_src_close(&e.src);

@@ -198,7 +198,7 @@ err_t cmd_generate(int argc, char **argv) {
 done:
     free(ids.ids);
     text_out_close(&text_out);
-    run_close(&run);
+    run_close(&run, err);
     tokenizer_close(t);
     model_src_close(&src);
     opt_free(set);

@@ -316,7 +316,7 @@ err_t train_run(const struct job *job, struct comm *world) {
     err_t err = train_inner(&p);
     logfile_close(&p.log);
     tensorboard_close(&p.tensorboard);
-    run_close(&p.run);
+    run_close(&p.run, err);
     loader_close(p.train);
     loader_close(p.valid);
     model_src_close(&p.src);

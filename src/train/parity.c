@@ -166,7 +166,7 @@ static err_t one_pass(const struct golden *g, const struct model_src *src, const
     }
     if (err == OK) err = set_batch(g, &r);
     if (err == OK) err = all_steps(g, &r, *routing, record, n);
-    run_close(&r);
+    run_close(&r, err);
     return err;
 }
 

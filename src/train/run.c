@@ -223,11 +223,12 @@ err_t run_bytes(const struct model_src *src, const struct run_setup *u, int64_t 
 err_t run_open(struct run *r, const struct model_src *src, const struct run_setup *u) {
     err_t err = begin(r, src, u);
     if (err == OK) err = open_inner(r, u);
-    if (err != OK) run_close(r);
+    if (err != OK) run_close(r, err);
     return err;
 }
 
-void run_close(struct run *r) {
+void run_close(struct run *r, err_t err) {
+    if (err != OK && r->mesh.dense.size > 1) r->mesh.dense.ops->abort(&r->mesh.dense, err_message());
     mesh_close(&r->mesh);
     arena_release(&r->arenas.scratch);
     arena_release(&r->arenas.step);

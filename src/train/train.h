@@ -126,7 +126,8 @@ struct run {
 MUST err_t run_open(struct run *r, const struct model_src *src, const struct run_setup *setup);
 /* What such a run would reserve: laid out dry. Nothing is kept. */
 MUST err_t run_bytes(const struct model_src *src, const struct run_setup *setup, int64_t *bytes);
-void run_close(struct run *r);
+/* err: how the work on it ended. After a failure the job is stopped first: peers may still read this rank's buffers (comm I5). */
+void run_close(struct run *r, err_t err);
 /* Work on the first `tokens` of one row only (tokens <= laid out): generation and evaluation. */
 void run_set_tokens(struct run *r, int64_t tokens);
 /* r->host to r->batch. */

@@ -4,6 +4,8 @@
 set -u
 MOP=$(realpath "${MOP:-build/mop}")
 here=$(pwd)
+# what Open MPI leaves allocated is not ours
+export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0"
 work=$(mktemp -d "${TMPDIR:-/tmp}/mop-hosts-XXXXXX")
 a=mop$$a b=mop$$b
 trap 'ip netns del $a 2>/dev/null; ip netns del $b 2>/dev/null; rm -rf "$work"' EXIT

@@ -4,6 +4,8 @@
 set -u
 MOP=$(realpath "${MOP:-build/mop}")
 here=$(pwd)
+# what Open MPI leaves allocated is not ours
+export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0"
 work=$(mktemp -d "${TMPDIR:-/tmp}/mop-mpirun-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 passed=0 failed=0

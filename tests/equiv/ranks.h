@@ -119,7 +119,7 @@ static err_t rank_main(void *arg, int rank, struct comm *world) {
     w->held[rank] = r.store.elements;
     w->formula[rank] = as_predicted(&r);
     err_t err = steps(&r, w, &u);
-    run_close(&r);
+    run_close(&r, err);
     return err;
 }
 

@@ -46,7 +46,7 @@ static void ours(const struct model_src *src, const struct run_setup *u, struct 
         optim_update(&r.optim, LR, s + 1, norm, 1.0);
     }
     memcpy(out->after, r.optim.master, sizeof(float) * (size_t)src->params.elements);
-    run_close(&r);
+    run_close(&r, OK);
 }
 
 static void oracle(const struct model_src *src, const struct run_setup *u, struct result *out) {

@@ -72,7 +72,7 @@ static err_t rank_main(void *arg, int rank, struct comm *world) {
     err_t err = run_upload(&r);
     if (err == OK) err = forward_once(&r, e);
     if (err == OK) err = hold_order(e);
-    run_close(&r);
+    run_close(&r, err);
     free(e);
     return err;
 }

@@ -23,7 +23,7 @@ static void formula(int which, struct run_setup u) {
          (long long)r.arenas.step.high);
     CASE(per_life[LIFE_SCRATCH] >= r.arenas.scratch.high, "rooms share scratch: lines %lld, high %lld", (long long)per_life[LIFE_SCRATCH],
          (long long)r.arenas.scratch.high);
-    run_close(&r);
+    run_close(&r, OK);
     model_src_close(&src);
 }
 
@@ -53,7 +53,7 @@ static void no_allocation(int which, enum dtype act) {
             CASE(heap() == after_first, "%s: step %d holds %lld bytes of heap more", tiny_configs[which].name, s + 1,
                  (long long)(heap() - after_first));
     }
-    run_close(&r);
+    run_close(&r, OK);
     model_src_close(&src);
 }
 

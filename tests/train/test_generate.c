@@ -37,7 +37,7 @@ static void cache_bits(int which, enum dtype act, const char *isa) {
     struct run r;
     NEED(run_open(&r, &src, &u));
     logits_by(&r, ids, TOKENS, TOKENS, whole);
-    run_close(&r);
+    run_close(&r, OK);
     u.cache = true;
     for (size_t w = 0; w < sizeof windows / sizeof *windows; w++) {
         u.seq = windows[w];
@@ -48,7 +48,7 @@ static void cache_bits(int which, enum dtype act, const char *isa) {
         for (int i = 0; i < r.ledger.lines; i++)
             CASE(r.ledger.line[i].predicted_bytes == r.ledger.line[i].held_bytes, "%s %s: predicted %lld, held %lld", r.ledger.line[i].room,
                  r.ledger.line[i].what, (long long)r.ledger.line[i].predicted_bytes, (long long)r.ledger.line[i].held_bytes);
-        run_close(&r);
+        run_close(&r, OK);
     }
     free(whole);
     free(parts);
@@ -113,7 +113,7 @@ static void greedy_ids(const struct greedy *g) {
     in.ctx = &s;
     NEED(generate(&r, &in, &made));
     CASE(made == 5 && s.calls == 5, "%s: ended by the caller after 5 ids, not %lld", g->dir, (long long)made);
-    run_close(&r);
+    run_close(&r, OK);
     model_src_close(&src);
 }
 

@@ -11,7 +11,7 @@ static void open_tiny(int which, struct model_src *src, const struct run_setup *
 }
 
 static void close_tiny(struct model_src *src, struct run *r) {
-    run_close(r);
+    run_close(r, OK);
     model_src_close(src);
 }
 
@@ -71,7 +71,7 @@ static void accumulation(int which, int rows, int part_rows, bool keep) {
     CASE(fabs(sum - at_once) < 3e-6 * at_once, "%s: loss of %d rows in parts %.9g, at once %.9g", tiny_configs[which].name, rows, sum, at_once);
     const double e = tiny_error(b.store.grad_acc, a.store.grad_acc, src.params.elements);
     CASE(e < 1.5e-5, "%s: gradient of %d rows in parts is off by %.2e", tiny_configs[which].name, rows, e);
-    run_close(&b);
+    run_close(&b, OK);
     close_tiny(&src, &a);
 }
 
@@ -108,7 +108,7 @@ static void packing(int which) {
     CASE(fabs(x.aux - y.aux) <= 3e-6 * x.aux, "%s: aux packed %.9g, apart %.9g", tiny_configs[which].name, x.aux, y.aux);
     const double e = tiny_error(b.store.grad_acc, a.store.grad_acc, src.params.elements);
     CASE(e < 1.5e-5, "%s: gradient of packed documents is off by %.2e", tiny_configs[which].name, e);
-    run_close(&b);
+    run_close(&b, OK);
     close_tiny(&src, &a);
 }
 
