@@ -228,7 +228,7 @@ err_t run_open(struct run *r, const struct model_src *src, const struct run_setu
 }
 
 void run_close(struct run *r, err_t err) {
-    if (err != OK && r->mesh.dense.size > 1) r->mesh.dense.ops->abort(&r->mesh.dense, err_message());
+    if (err != OK && r->mesh.dense.ops && r->mesh.dense.size > 1) r->mesh.dense.ops->abort(&r->mesh.dense, err_message());
     mesh_close(&r->mesh);
     arena_release(&r->arenas.scratch);
     arena_release(&r->arenas.step);
