@@ -47,6 +47,6 @@ The losses of every step are in $out/log.jsonl, checkpoints in $out/ckpt. Try ne
   $mop generate model.init=$out prompt="How do I" tokens=200 temperature=0.9 seed=7
   $mop eval model.init=$out data.valid=$data/valid.tok data.seq=512
   $mop verify $out
-  $mop train runs/demo.yaml out=out/longer data.train=$data/train.tok data.valid=$data/valid.tok train.steps=2000
+  $mop train runs/demo.yaml out=out/longer data.train=$data/train.tok data.valid=$data/valid.tok train.steps=10000
   $mop config runs/demo.yaml        every option, its value and where it came from
 END
