@@ -13,10 +13,10 @@ void vector_install_portable(struct kernels *k);
 void vector_install_avx2(struct kernels *k);
 void vector_install_avx512(struct kernels *k);
 
-/* Attention by AMX where activations are BF16, into the table; and what it takes for the others. */
+/* Attention by AMX into the table; what it takes for F32 activations is a file of its own. */
 void attention_install_amx(struct kernels *k);
-void attention_forward_avx512(struct pool *pool, const struct attention_args *a);
-void attention_backward_avx512(struct pool *pool, const struct attention_backward_args *b);
+void attention_forward_split_amx(struct pool *pool, const struct attention_args *a);
+void attention_backward_split_amx(struct pool *pool, const struct attention_backward_args *b);
 
 /* Put the matrix product of `level` (enum cpu_level) into the table. */
 void matmul_install(struct kernels *k, int level);

@@ -12,7 +12,4 @@ static inline vf vf_sqrt(vf a) { return (vf)_mm512_sqrt_ps((__m512)a); }
 
 #include "kernels/vector_set.h"
 
-void attention_forward_avx512(struct pool *pool, const struct attention_args *a) { attention_forward_cpu(pool, a); }
-void attention_backward_avx512(struct pool *pool, const struct attention_backward_args *b) { attention_backward_cpu(pool, b); }
-
 void vector_install_avx512(struct kernels *k) { vector_set(k); }

@@ -4,7 +4,7 @@
 
 #include "kernels/matmul/matmul_cpu_avx512.h"
 
-enum { AMX_TILE_BYTES = 1024 };
+enum { AMX_TILE_BYTES = 1024, AMX_PLANES = 3 };
 
 /* Palette 1: every one of the eight tiles is 16 rows of 64 bytes. A constant, because the compiler takes
  * ldtilecfg to read only a word of it and would drop stores to the rest. */
@@ -49,6 +49,19 @@ static inline void amx_multiply(int rows) {
         _tile_dpbf16ps(2, 5, 6);
         _tile_dpbf16ps(3, 5, 7);
     }
+}
+
+/* 16 pairs from 16 numbers and 16 others, each in three parts, the largest first. Halves are rounded up in size, which leaves no more of x than the nearest even would. */
+static inline void amx_split(__m512 first, __m512 second, __m512i part[AMX_PLANES]) {
+    const __m512i half = _mm512_set1_epi32(0x8000), upper = _mm512_set1_epi32((int)0xffff0000);
+    for (int p = 0; p < AMX_PLANES - 1; p++) {
+        const __m512i x = _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(first), half), upper);
+        const __m512i y = _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(second), half), upper);
+        part[p] = _mm512_or_si512(_mm512_srli_epi32(x, 16), y);
+        first = _mm512_sub_ps(first, _mm512_castsi512_ps(x));
+        second = _mm512_sub_ps(second, _mm512_castsi512_ps(y));
+    }
+    part[AMX_PLANES - 1] = _mm512_or_si512(_mm512_srli_epi32(_mm512_castps_si512(first), 16), _mm512_and_si512(_mm512_castps_si512(second), upper));
 }
 
 #endif

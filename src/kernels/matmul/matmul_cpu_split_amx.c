@@ -7,24 +7,11 @@
  * shuffles. See docs/decisions/matmul.md. */
 #include "kernels/matmul/matmul_cpu_amx.h"
 
-enum { PLANES = 3, MR = 32, NR = 32, STEP = 32, MC = 512, NC = 512, KC = 128 };
-_Static_assert(MATMUL_FITS(MC, NC, KC, MR, NR, 2 * PLANES), "the block fits its buffers");
+enum { MR = 32, NR = 32, STEP = 32, MC = 512, NC = 512, KC = 128 };
+_Static_assert(MATMUL_FITS(MC, NC, KC, MR, NR, 2 * AMX_PLANES), "the block fits its buffers");
 
 /* Bytes of one plane of a step of a panel of A (two tiles), and of B. */
 enum { PLANE_BYTES = 2 * AMX_TILE_BYTES };
-
-/* 16 pairs from 16 numbers and 16 others. Halves are rounded up in size, which leaves no more of x than the nearest even would. */
-static inline void split(__m512 first, __m512 second, __m512i part[PLANES]) {
-    const __m512i half = _mm512_set1_epi32(0x8000), upper = _mm512_set1_epi32((int)0xffff0000);
-    for (int p = 0; p < PLANES - 1; p++) {
-        const __m512i x = _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(first), half), upper);
-        const __m512i y = _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(second), half), upper);
-        part[p] = _mm512_or_si512(_mm512_srli_epi32(x, 16), y);
-        first = _mm512_sub_ps(first, _mm512_castsi512_ps(x));
-        second = _mm512_sub_ps(second, _mm512_castsi512_ps(y));
-    }
-    part[PLANES - 1] = _mm512_or_si512(_mm512_srli_epi32(_mm512_castps_si512(first), 16), _mm512_and_si512(_mm512_castps_si512(second), upper));
-}
 
 static inline __m512 load(const struct matmul_source *s, int64_t at, __mmask16 have) {
     if (s->dtype == DT_F32) return _mm512_maskz_loadu_ps(have, (const float *)s->at + at);
@@ -51,13 +38,13 @@ __attribute__((always_inline)) static inline void pack_tile(uint32_t *dst, int64
     const bool along = s->layout == MATMUL_ALONG;
     const int64_t at = along ? lane * s->ld + step : step * s->ld + lane, second = along ? 16 : 16 * s->ld;
     const int64_t lines = along ? lanes : steps, count = along ? steps : lanes; /* of memory */
-    __m512i part[PLANES];
+    __m512i part[AMX_PLANES];
     if (along == lane_major) {
         for (int l = 0; l < 16; l++) {
             const int64_t i = at + l * s->ld;
-            if (along) split(load(s, i, l < lines ? first_of(count) : 0), load(s, i + 16, l < lines ? first_of(count - 16) : 0), part);
-            else split(load(s, i, l < lines ? first_of(count) : 0), load(s, i + second, l + 16 < lines ? first_of(count) : 0), part);
-            for (int p = 0; p < PLANES; p++) _mm512_store_si512(dst + p * PLANE + l * ld, part[p]);
+            if (along) amx_split(load(s, i, l < lines ? first_of(count) : 0), load(s, i + 16, l < lines ? first_of(count - 16) : 0), part);
+            else amx_split(load(s, i, l < lines ? first_of(count) : 0), load(s, i + second, l + 16 < lines ? first_of(count) : 0), part);
+            for (int p = 0; p < AMX_PLANES; p++) _mm512_store_si512(dst + p * PLANE + l * ld, part[p]);
         }
         return;
     }
@@ -65,8 +52,8 @@ __attribute__((always_inline)) static inline void pack_tile(uint32_t *dst, int64
     turn(turned[0], s, at, lines, count);
     turn(turned[1], s, at + second, along ? lines : lines - 16, along ? count - 16 : count);
     for (int l = 0; l < 16; l++) {
-        split(_mm512_load_ps(turned[0][l]), _mm512_load_ps(turned[1][l]), part);
-        for (int p = 0; p < PLANES; p++) _mm512_store_si512(dst + p * PLANE + l * ld, part[p]);
+        amx_split(_mm512_load_ps(turned[0][l]), _mm512_load_ps(turned[1][l]), part);
+        for (int p = 0; p < AMX_PLANES; p++) _mm512_store_si512(dst + p * PLANE + l * ld, part[p]);
     }
 }
 
@@ -86,7 +73,7 @@ static void pack_a(void *dst, const struct matmul_source *s, int64_t lanes, int6
         const int64_t t = along ? i / blocks : i % tiles, k = along ? i % blocks : i / tiles;
         if (along && k == 0) fetch(s, (t + 1) * 16 * s->ld, i64_min(16, lanes - 16 * (t + 1)), steps);
         if (!along && t == 0) fetch(s, (k + 1) * STEP * s->ld, i64_min(STEP, steps - (k + 1) * STEP), lanes);
-        char *to = (char *)dst + t / 2 * ((int64_t)MR * KC * 2 * PLANES) + k * (PLANES * PLANE_BYTES) + t % 2 * AMX_TILE_BYTES;
+        char *to = (char *)dst + t / 2 * ((int64_t)MR * KC * 2 * AMX_PLANES) + k * (AMX_PLANES * PLANE_BYTES) + t % 2 * AMX_TILE_BYTES;
         pack_tile((uint32_t *)(void *)to, 16, true, s, 16 * t, lanes - 16 * t, k * STEP, steps - k * STEP);
     }
 }
@@ -96,7 +83,7 @@ static void pack_b(void *dst, const struct matmul_source *s, int64_t lanes, int6
     for (int64_t k = 0; k < steps; k += STEP) {
         if (s->layout == MATMUL_ACROSS) fetch(s, (k + STEP) * s->ld, i64_min(STEP, steps - k - STEP), lanes);
         for (int64_t lane = 0; lane < lanes; lane += NR) {
-            uint32_t *to = (uint32_t *)dst + lane * (KC * PLANES / 2) + k / STEP * (PLANES * PLANE_BYTES / 4);
+            uint32_t *to = (uint32_t *)dst + lane * (KC * AMX_PLANES / 2) + k / STEP * (AMX_PLANES * PLANE_BYTES / 4);
             pack_tile(to, NR, false, s, lane, lanes - lane, k, steps - k);
             pack_tile(to + 16, NR, false, s, lane + 16, lanes - lane - 16, k, steps - k);
         }
@@ -114,10 +101,12 @@ static inline void load_b(const char *plane) {
 }
 
 /* Bytes of a step of a panel: hi, mid and lo, one plane after the other. */
-enum { MID = PLANE_BYTES, LO = 2 * PLANE_BYTES, STEP_BYTES = PLANES * PLANE_BYTES };
+enum { MID = PLANE_BYTES, LO = 2 * PLANE_BYTES, STEP_BYTES = AMX_PLANES * PLANE_BYTES };
 
-static void small_products(int64_t steps, int rows, const char *a, const char *b, float *t) {
-    amx_begin_sums(t, NR, true);
+/* The five small products of a block of k, then the large one, so that the small ones' roundings are small. */
+static void kernel(int64_t steps, int rows, const void *pa, const void *pb, float *t, int64_t ld, bool first) {
+    const char *a = pa, *b = pb;
+    amx_begin_sums(t, ld, true);
     for (int64_t k = 0; k < steps; k += STEP, a += STEP_BYTES, b += STEP_BYTES) {
         load_a(a, rows);
         load_b(b + LO);
@@ -131,39 +120,28 @@ static void small_products(int64_t steps, int rows, const char *a, const char *b
         load_a(a + LO, rows);
         amx_multiply(rows);
     }
-    amx_store_sums(t, NR);
-}
-
-static void large_products(int64_t steps, int rows, const char *a, const char *b, float *t, int64_t ld, bool first) {
-    amx_begin_sums(t, ld, first);
+    a = pa;
+    b = pb;
     for (int64_t k = 0; k < steps; k += STEP, a += STEP_BYTES, b += STEP_BYTES) {
         load_a(a, rows);
         load_b(b);
         amx_multiply(rows);
     }
-    amx_store_sums(t, ld);
-}
-
-/* Of an infinite number only hi means something, and what the small products became of it is left out. */
-static void kernel(int64_t steps, int rows, const void *pa, const void *pb, float *t, int64_t ld, bool first) {
-    enum { NAN_OR_INF = 0x01 | 0x08 | 0x10 | 0x80 };
-    _Alignas(64) float small[MR * NR];
-    small_products(steps, rows, pa, pb, small);
-    large_products(steps, rows, pa, pb, t, ld, first);
-    for (int i = 0; i < (rows > 16 ? 32 : 16); i++) {
-        for (int j = 0; j < NR; j += 16) {
-            const __m512 s = _mm512_load_ps(small + i * NR + j), sum = _mm512_loadu_ps(t + i * ld + j);
-            const __mmask16 finite = (__mmask16)~_mm512_fpclass_ps_mask(sum, NAN_OR_INF);
-            _mm512_storeu_ps(t + i * ld + j, _mm512_mask_add_ps(sum, finite, sum, s));
-        }
+    if (first) {
+        amx_store_sums(t, ld);
+        return;
     }
+    _Alignas(64) float block[MR * NR];
+    amx_store_sums(block, NR);
+    for (int i = 0; i < (rows > 16 ? 32 : 16); i++)
+        for (int j = 0; j < NR; j += 16) _mm512_storeu_ps(t + i * ld + j, _mm512_add_ps(_mm512_loadu_ps(t + i * ld + j), _mm512_load_ps(block + i * NR + j)));
 }
 
 const struct matmul_engine matmul_f32_amx = {
     .mr = MR,
     .nr = NR,
     .step = STEP,
-    .elem_bytes = 2 * PLANES,
+    .elem_bytes = 2 * AMX_PLANES,
     .mc = MC,
     .nc = NC,
     .kc = KC,

@@ -2,24 +2,23 @@
  * sums at once, and scores are formed once for the three gradients. Longer ones take two passes, dq over blocks of queries, then dk
  * and dv over blocks of keys, which form the scores twice; so do all where there are more threads than such tasks. The chains of sums
  * are the same either way: of dq over the document's keys, of dk and dv over the group's heads and the document's queries, in units of
- * 32 in ascending order. See attention_cpu_amx.h. */
-#include "kernels/attention/attention_cpu_amx.h"
-
+ * 32 in ascending order. Part of attention_cpu_{amx,split_amx}.c; see attention_cpu_amx.h. */
 enum {
     TASK = 256,      /* tokens of a task of the first pass */
     BLOCK_UNITS = 8, /* queries packed together, if they fit */
     WHOLE_UNITS = 4, /* the same where keys need not be packed again for them */
     KEY_UNITS = 4,   /* keys that they are taken against at a time */
     SPAN_UNITS = 16, /* keys of a task of the second pass, if they fit */
-    KEY_DUOS = 448,  /* room for keys, 7 for each unit and step of dimensions */
-    QUERY_DUOS = 32, /* room for each operand of queries, one for each unit and step */
+    KEY_STEPS = PLANES == 1 ? 64 : 32, /* room for keys and for queries, one for each unit and step of dimensions */
+    QUERY_STEPS = 32,
 };
 
-/* A unit of keys has, one after the other, `steps` of each: k, v (left operands against dimensions), k (left operand against
- * keys); then as sums of two duos' size, dk and dv. */
-enum { K_AT = 0, V_AT = 1, K_TURNED_AT = 2, DK_AT = 3, DV_AT = 5, UNIT_DUOS = 7 };
-_Static_assert(sizeof(struct quad) == 2 * sizeof(struct duo), "sums lie among operands");
-_Static_assert(KEY_DUOS >= KEY_UNITS * UNIT_DUOS * STEPS_MAX && QUERY_DUOS >= WHOLE_UNITS * STEPS_MAX, "blocks fit with any dimensions");
+/* Of a unit of keys and a step of dimensions. k and v are left operands against dimensions, k_turned one against keys. */
+struct key_step {
+    struct operand k, v, k_turned;
+    struct total dk, dv;
+};
+_Static_assert(KEY_STEPS >= KEY_UNITS * STEPS_MAX && QUERY_STEPS >= WHOLE_UNITS * STEPS_MAX, "blocks fit with any dimensions");
 
 /* Up to 32 queries. */
 struct query_unit {
@@ -30,20 +29,21 @@ struct query_unit {
 };
 
 struct gradient_tiles {
-    struct duo keys[KEY_DUOS];
-    struct duo q[QUERY_DUOS], dout[QUERY_DUOS];                       /* right operands against dimensions */
-    struct duo q_pairs[QUERY_DUOS], dout_pairs[QUERY_DUOS];           /* right operands against queries */
-    struct duo p[KEY_UNITS][BLOCK_UNITS], ds[KEY_UNITS][BLOCK_UNITS]; /* left operands against queries */
-    struct duo ds_keys[BLOCK_UNITS][KEY_UNITS];                       /* right operands against keys */
-    struct quad dq[QUERY_DUOS], s, dp;
-    struct duo rows[STEPS_MAX], paired;
+    struct key_step keys[KEY_STEPS];
+    struct operand q[QUERY_STEPS], dout[QUERY_STEPS];                     /* right operands against dimensions */
+    struct operand q_pairs[QUERY_STEPS], dout_pairs[QUERY_STEPS];         /* right operands against queries */
+    struct operand p[KEY_UNITS][BLOCK_UNITS], ds[KEY_UNITS][BLOCK_UNITS]; /* left operands against queries */
+    struct operand ds_keys[BLOCK_UNITS][KEY_UNITS];                       /* right operands against keys */
+    struct total dq[QUERY_STEPS];
+    struct quad s, dp;
+    struct operand rows[STEPS_MAX], paired;
     struct query_unit unit[BLOCK_UNITS];
     int units;
 };
 
-static int64_t keys_that_fit(int steps) { return KEY_DUOS / (UNIT_DUOS * steps) * UNIT; }
+static int64_t keys_that_fit(int steps) { return KEY_STEPS / steps * UNIT; }
 static int64_t span_of(int steps) { return i64_min(SPAN_UNITS * UNIT, keys_that_fit(steps)); }
-static int64_t block_of(int steps) { return i64_min(BLOCK_UNITS, QUERY_DUOS / steps) * UNIT; }
+static int64_t block_of(int steps) { return i64_min(BLOCK_UNITS, QUERY_STEPS / steps) * UNIT; }
 static int steps_of(const struct attention_args *a) { return (int)i64_div_up(a->head_dim, 32); }
 
 /* What a task is after. */
@@ -51,21 +51,18 @@ struct wanted {
     bool dq, dkv;
 };
 
-static struct duo *operand(struct gradient_tiles *t, int unit, int steps, int at) { return t->keys + ((int64_t)unit * UNIT_DUOS + at) * steps; }
-static struct quad *sums(struct gradient_tiles *t, int unit, int steps, int at) { return (struct quad *)(void *)operand(t, unit, steps, at); }
-
 /* Keys [k0, k0 + keys) into units 0 and on. */
 static void pack_keys(const struct attention_args *a, struct gradient_tiles *t, int kv, int64_t k0, int64_t keys, struct wanted w) {
     const struct head_rows k = head_of(a, a->k, a->k_stride, kv), v = head_of(a, a->v, a->v_stride, kv);
     for (int unit = 0; unit * UNIT < keys; unit++) {
         const int64_t row = k0 + unit * UNIT;
         const int n = (int)i64_min(UNIT, keys - unit * UNIT);
-        struct duo *packed = operand(t, unit, k.steps, K_AT), *turned = operand(t, unit, k.steps, K_TURNED_AT);
-        pack_rows(&k, row, n, packed);
-        pack_rows(&v, row, n, operand(t, unit, k.steps, V_AT));
+        struct key_step *to = t->keys + unit * k.steps;
+        pack_rows(&k, row, n, &to->k, sizeof *to);
+        pack_rows(&v, row, n, &to->v, sizeof *to);
         for (int d = 0; w.dq && d < k.steps; d++) {
-            pair_rows(&packed[d], &t->paired);
-            turn(&t->paired, &turned[d]);
+            pair_rows(&to[d].k, &t->paired);
+            turn(&t->paired, &to[d].k_turned);
         }
     }
 }
@@ -85,12 +82,12 @@ static void pack_queries(const struct attention_backward_args *b, struct gradien
             u->delta[i] = i < u->n ? b->delta[at] : 0;
         }
         const int at = t->units * q.steps;
-        pack_rows(&q, u->row, u->n, t->rows);
+        pack_rows(&q, u->row, u->n, t->rows, sizeof *t->rows);
         for (int d = 0; d < q.steps; d++) {
             turn(&t->rows[d], &t->q[at + d]);
             if (w.dkv) pair_rows(&t->rows[d], &t->q_pairs[at + d]);
         }
-        pack_rows(&dout, u->row, u->n, t->rows);
+        pack_rows(&dout, u->row, u->n, t->rows, sizeof *t->rows);
         for (int d = 0; d < q.steps; d++) {
             turn(&t->rows[d], &t->dout[at + d]);
             if (w.dkv) pair_rows(&t->rows[d], &t->dout_pairs[at + d]);
@@ -99,8 +96,8 @@ static void pack_queries(const struct attention_backward_args *b, struct gradien
 }
 
 /* Of a unit of keys from k0 on and a unit of queries: p = exp(scale * score - lse) and p * (dp - delta), as operands. */
-AMX_INLINE void gradient_pairs(struct gradient_tiles *t, const struct query_unit *u, int64_t k0, float scale, const bool masked, struct duo *p,
-                               struct duo *ds, struct duo *ds_keys) {
+AMX_INLINE void gradient_pairs(struct gradient_tiles *t, const struct query_unit *u, int64_t k0, float scale, const bool masked, struct operand *p,
+                               struct operand *ds, struct operand *ds_keys) {
     const __m512 rate = _mm512_set1_ps(scale * log2_of_e);
     const int from = (int)i64_max(0, u->from - k0); /* the first key of the unit that is seen */
     __m512 lse[2], delta[2];
@@ -127,10 +124,10 @@ AMX_INLINE void gradient_pairs(struct gradient_tiles *t, const struct query_unit
                 g[half][c] = z;
             }
         for (int half = 0; half < 2; half++) {
-            if (p) _mm512_store_si512(p->tile[half][pair], pair_of(e[half][0], e[half][1]));
-            if (ds) _mm512_store_si512(ds->tile[half][pair], pair_of(g[half][0], g[half][1]));
+            if (p) store_pair(p, half, pair, e[half][0], e[half][1]);
+            if (ds) store_pair(ds, half, pair, g[half][0], g[half][1]);
         }
-        for (int c = 0; ds_keys && c < 2; c++) _mm512_store_si512(ds_keys->tile[c][pair], pair_of(g[0][c], g[1][c]));
+        for (int c = 0; ds_keys && c < 2; c++) store_pair(ds_keys, c, pair, g[0][c], g[1][c]);
     }
 }
 
@@ -143,16 +140,18 @@ static bool sees(const struct query_unit *u, int64_t k0, bool *all) {
 /* The queries packed against units [unit0, unit0 + key_units) of the keys packed, which begin with token k0. */
 AMX_INLINE void block_pairs(struct gradient_tiles *t, int unit0, int key_units, int64_t k0, int steps, float scale, const struct wanted w) {
     bool visible[KEY_UNITS][BLOCK_UNITS];
+    const int64_t step = sizeof(struct operand);
     for (int k = 0; k < key_units; k++)
         for (int i = 0; i < t->units; i++) {
             bool all;
             const struct query_unit *u = &t->unit[i];
             const int64_t key = k0 + (int64_t)(unit0 + k) * UNIT;
-            struct duo *p = w.dkv ? &t->p[k][i] : NULL, *ds = w.dkv ? &t->ds[k][i] : NULL, *ds_keys = w.dq ? &t->ds_keys[i][k] : NULL;
+            struct operand *p = w.dkv ? &t->p[k][i] : NULL, *ds = w.dkv ? &t->ds[k][i] : NULL, *ds_keys = w.dq ? &t->ds_keys[i][k] : NULL;
             visible[k][i] = sees(u, key, &all);
             if (!visible[k][i]) continue;
-            product((struct product){&t->s, true, operand(t, unit0 + k, steps, K_AT), t->q + i * steps, 1, 1, steps});
-            product((struct product){&t->dp, true, operand(t, unit0 + k, steps, V_AT), t->dout + i * steps, 1, 1, steps});
+            const struct key_step *at = t->keys + (unit0 + k) * steps;
+            product(&t->s, (struct product){&at->k, t->q + i * steps, sizeof *at, sizeof *t->q, steps});
+            product(&t->dp, (struct product){&at->v, t->dout + i * steps, sizeof *at, sizeof *t->dout, steps});
             if (all) gradient_pairs(t, u, key, scale, false, p, ds, ds_keys);
             else gradient_pairs(t, u, key, scale, true, p, ds, ds_keys);
         }
@@ -161,8 +160,9 @@ AMX_INLINE void block_pairs(struct gradient_tiles *t, int unit0, int key_units, 
             for (n = 0; i + n < t->units && visible[k][i + n] == visible[k][i];) n++;
             if (!visible[k][i]) continue;
             for (int d = 0; d < steps; d++) {
-                product((struct product){sums(t, unit0 + k, steps, DV_AT) + d, false, &t->p[k][i], t->dout_pairs + i * steps + d, 1, steps, n});
-                product((struct product){sums(t, unit0 + k, steps, DK_AT) + d, false, &t->ds[k][i], t->q_pairs + i * steps + d, 1, steps, n});
+                struct key_step *to = t->keys + (unit0 + k) * steps + d;
+                product_to(&to->dv, false, (struct product){&t->p[k][i], t->dout_pairs + i * steps + d, sizeof t->p[k][i], steps * step, n});
+                product_to(&to->dk, false, (struct product){&t->ds[k][i], t->q_pairs + i * steps + d, sizeof t->ds[k][i], steps * step, n});
             }
         }
     for (int i = 0; w.dq && i < t->units; i++)
@@ -170,8 +170,9 @@ AMX_INLINE void block_pairs(struct gradient_tiles *t, int unit0, int key_units, 
             for (n = 0; k + n < key_units && visible[k + n][i] == visible[k][i];) n++;
             if (!visible[k][i]) continue;
             for (int d = 0; d < steps; d++)
-                product((struct product){t->dq + i * steps + d, false, operand(t, unit0 + k, steps, K_TURNED_AT) + d, &t->ds_keys[i][k],
-                                         (int64_t)UNIT_DUOS * steps, 1, n});
+                product_to(t->dq + i * steps + d, false,
+                           (struct product){&t->keys[(unit0 + k) * steps + d].k_turned, &t->ds_keys[i][k], steps * (int64_t)sizeof *t->keys,
+                                            sizeof t->ds_keys[i][k], n});
         }
 }
 
@@ -200,30 +201,34 @@ static void dkv_out(const struct attention_backward_args *b, struct gradient_til
     const struct head_rows k = head_of(a, b->dk, a->k_stride, kv), v = head_of(a, b->dv, a->v_stride, kv);
     for (int64_t r = 0; r < keys; r++)
         for (int d = 0; d < k.steps; d++) {
-            const float *dk = sums(t, (int)(r / UNIT), k.steps, DK_AT)[d].at[r % UNIT],
-                        *dv = sums(t, (int)(r / UNIT), k.steps, DV_AT)[d].at[r % UNIT];
-            store_row(&k, k0 + r, d, _mm512_load_ps(dk), _mm512_load_ps(dk + 16), _mm512_set1_ps(a->scale));
-            store_row(&v, k0 + r, d, _mm512_load_ps(dv), _mm512_load_ps(dv + 16), _mm512_set1_ps(1));
+            const struct key_step *from = t->keys + r / UNIT * k.steps + d;
+            const int row = (int)(r % UNIT);
+            store_row(&k, k0 + r, d, total_at(&from->dk, row, 0), total_at(&from->dk, row, 1), _mm512_set1_ps(a->scale));
+            store_row(&v, k0 + r, d, total_at(&from->dv, row, 0), total_at(&from->dv, row, 1), _mm512_set1_ps(1));
         }
 }
 
 static void zero_dkv(struct gradient_tiles *t, int64_t keys, int steps) {
-    for (int unit = 0; unit * UNIT < keys; unit++) memset(operand(t, unit, steps, DK_AT), 0, (size_t)steps * 2 * sizeof(struct quad));
+    for (int64_t i = 0; i < i64_div_up(keys, UNIT) * steps; i++) {
+        memset(&t->keys[i].dk, 0, sizeof t->keys[i].dk);
+        memset(&t->keys[i].dv, 0, sizeof t->keys[i].dv);
+    }
 }
 
 static void delta_rows(const struct attention_backward_args *b, int h, int64_t row, int64_t rows) {
     const struct attention_args *a = &b->fwd;
     const struct head_rows o = head_of(a, a->o, a->o_stride, h), dout = head_of(a, b->dout, a->o_stride, h);
-    const __m512i upper = _mm512_set1_epi32((int)0xffff0000);
     for (int64_t i = row; i < row + rows; i++) {
-        __m512 even = _mm512_setzero_ps(), odd = even;
+        __m512 first = _mm512_setzero_ps(), second = first;
         for (int d = 0; d < o.steps; d++) {
-            const __m512i x = _mm512_maskz_loadu_epi16(dims_in(o.dim, d), o.p + i * o.stride + 32 * d);
-            const __m512i y = _mm512_maskz_loadu_epi16(dims_in(o.dim, d), dout.p + i * o.stride + 32 * d);
-            even = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(x, 16)), _mm512_castsi512_ps(_mm512_slli_epi32(y, 16)), even);
-            odd = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(x, upper)), _mm512_castsi512_ps(_mm512_and_si512(y, upper)), odd);
+            const int64_t at = i * o.stride + 32 * d;
+            __m512 x[2], y[2];
+            read_row(o.p + at, dims_in(o.dim, d), x);
+            read_row(dout.p + at, dims_in(o.dim, d), y);
+            first = _mm512_fmadd_ps(x[0], y[0], first);
+            second = _mm512_fmadd_ps(x[1], y[1], second);
         }
-        b->delta[h * a->tokens + i] = _mm512_reduce_add_ps(_mm512_add_ps(even, odd));
+        b->delta[h * a->tokens + i] = _mm512_reduce_add_ps(_mm512_add_ps(first, second));
     }
 }
 
@@ -357,12 +362,8 @@ static void second_task(void *arg, int64_t task, int worker) {
     amx_end();
 }
 
-void attention_backward_amx(struct pool *pool, const struct attention_backward_args *b) {
+static void attention_backward_tiles(struct pool *pool, const struct attention_backward_args *b) {
     const struct attention_args *a = &b->fwd;
-    if (a->act != DT_BF16) {
-        attention_backward_avx512(pool, b);
-        return;
-    }
     int64_t documents = 0;
     bool others = false;
     for (int64_t i = 0, begin, length; i < a->tokens; i = begin + length) {

@@ -1,20 +1,18 @@
 /* Forward by AMX: parallel over (block of queries, KV head). What is packed of a tile of keys serves all queries of a run in the block,
- * those of several heads of the group where they fit. See attention_cpu_amx.h. */
-#include "kernels/attention/attention_cpu_amx.h"
-
+ * those of several heads of the group where they fit. Part of attention_cpu_{amx,split_amx}.c; see attention_cpu_amx.h. */
 #include <math.h>
 
 enum {
     QUERIES = 256, /* of a task */
     KEYS = 64,     /* with their scores in L1 */
-    KEY_UNITS = KEYS / UNIT,
-    UNITS = 16,      /* of queries, against keys packed once, if they fit */
-    QUERY_DUOS = 64, /* room for queries, one for each unit and step of dimensions */
+    TILE_UNITS = KEYS / UNIT,
+    UNITS = 16,       /* of queries, against keys packed once, if they fit */
+    ROOM = 64, /* room for queries, one for each unit and step of dimensions */
 };
-_Static_assert(QUERY_DUOS >= QUERIES / UNIT * STEPS_MAX, "a head's queries fit with any dimensions");
+_Static_assert(ROOM >= QUERIES / UNIT * STEPS_MAX, "a head's queries fit with any dimensions");
 
 /* Up to 32 queries of a head and a document. */
-struct query_unit {
+struct softmax_unit {
     __m512 max[2], sum[2];
     __m512i last[2]; /* of the tile of keys at work: the last one each lane sees */
     __m512 shrink[2];
@@ -23,20 +21,21 @@ struct query_unit {
 };
 
 struct forward_tiles {
-    struct duo q[QUERY_DUOS], k[KEY_UNITS * STEPS_MAX], v[KEY_UNITS * STEPS_MAX], p[KEY_UNITS];
-    struct quad o[QUERY_DUOS], s[KEY_UNITS];
-    struct duo rows[STEPS_MAX];
-    struct query_unit unit[UNITS];
+    struct operand q[ROOM], k[TILE_UNITS * STEPS_MAX], v[TILE_UNITS * STEPS_MAX], p[TILE_UNITS];
+    struct total o[ROOM];
+    struct quad s[TILE_UNITS];
+    struct operand rows[STEPS_MAX];
+    struct softmax_unit unit[UNITS];
     int units;
 };
 
 /* Whether lanes see key `key` of the tile: lane l of half c sees the keys up to last[c][l]. */
-AMX_INLINE __mmask16 seen_at(const struct query_unit *u, int key, int c) { return _mm512_cmpge_epi32_mask(u->last[c], _mm512_set1_epi32(key)); }
+AMX_INLINE __mmask16 seen_at(const struct softmax_unit *u, int key, int c) { return _mm512_cmpge_epi32_mask(u->last[c], _mm512_set1_epi32(key)); }
 
 AMX_INLINE __m512 score_at(const struct quad *s, int key, int c) { return _mm512_load_ps(&s[key / UNIT].at[key % UNIT][16 * c]); }
 
 /* The maximum so far, and how much what was summed before must shrink for it; in a unit's first tile there is none. */
-AMX_INLINE void raise_max(struct query_unit *u, const struct quad *s, const bool masked, __m512 rate) {
+AMX_INLINE void raise_max(struct softmax_unit *u, const struct quad *s, const bool masked, __m512 rate) {
     for (int c = 0; c < 2; c++) {
         __m512 max[4] = {u->max[c], u->max[c], u->max[c], u->max[c]};
         for (int key = 0; key < UNIT * u->key_units; key += 4)
@@ -52,7 +51,7 @@ AMX_INLINE void raise_max(struct query_unit *u, const struct quad *s, const bool
 }
 
 /* Scores become pairs of exp(scale * (score - max)) against the keys. */
-AMX_INLINE void weigh(struct query_unit *u, const struct quad *s, struct duo *p, const bool masked, __m512 rate) {
+AMX_INLINE void weigh(struct softmax_unit *u, const struct quad *s, struct operand *p, const bool masked, __m512 rate) {
     __m512 sum[2][2] = {{_mm512_setzero_ps(), _mm512_setzero_ps()}, {_mm512_setzero_ps(), _mm512_setzero_ps()}};
     for (int key_unit = 0; key_unit < u->key_units; key_unit++)
         for (int pair = 0; pair < 16; pair++)
@@ -64,49 +63,47 @@ AMX_INLINE void weigh(struct query_unit *u, const struct quad *s, struct duo *p,
                     if (masked) e[half] = _mm512_maskz_mov_ps(seen_at(u, key, c), e[half]);
                     sum[c][half] = _mm512_add_ps(sum[c][half], e[half]);
                 }
-                _mm512_store_si512(p[key_unit].tile[c][pair], pair_of(e[0], e[1]));
+                store_pair(&p[key_unit], c, pair, e[0], e[1]);
             }
     for (int c = 0; c < 2; c++) u->sum[c] = _mm512_add_ps(u->sum[c], _mm512_add_ps(sum[c][0], sum[c][1]));
 }
 
-static void softmax_all(struct query_unit *u, const struct quad *s, struct duo *p, __m512 rate) {
+static void softmax_all(struct softmax_unit *u, const struct quad *s, struct operand *p, __m512 rate) {
     raise_max(u, s, false, rate);
     weigh(u, s, p, false, rate);
 }
 
-static void softmax_masked(struct query_unit *u, const struct quad *s, struct duo *p, __m512 rate) {
+static void softmax_masked(struct softmax_unit *u, const struct quad *s, struct operand *p, __m512 rate) {
     raise_max(u, s, true, rate);
     weigh(u, s, p, true, rate);
 }
 
-static void shrink_sums(struct quad *o, int steps, const __m512 shrink[2]) {
+static void shrink_sums(struct total *o, int steps, const __m512 shrink[2]) {
     const __m512 one = _mm512_set1_ps(1);
     if (!(_mm512_cmp_ps_mask(shrink[0], one, _CMP_NEQ_UQ) | _mm512_cmp_ps_mask(shrink[1], one, _CMP_NEQ_UQ))) return;
-    for (int i = 0; i < 32 * steps; i++)
-        for (int c = 0; c < 2; c++) {
-            float *at = &o[i / 32].at[i % 32][16 * c];
-            _mm512_store_ps(at, _mm512_mul_ps(_mm512_load_ps(at), shrink[c]));
-        }
+    for (struct quad *q = o->sum; q < o[steps].sum; q++)
+        for (int i = 0; i < 32; i++)
+            for (int c = 0; c < 2; c++) _mm512_store_ps(&q->at[i][16 * c], _mm512_mul_ps(_mm512_load_ps(&q->at[i][16 * c]), shrink[c]));
 }
 
 /* A unit against the `keys` keys packed, the first of which is token k0. */
 static void unit_tile(struct forward_tiles *t, int i, int64_t k0, int64_t keys, int steps, bool fresh, float scale) {
     const __m512 rate = _mm512_set1_ps(scale * log2_of_e);
-    struct query_unit *u = &t->unit[i];
-    struct quad *o = t->o + i * steps;
+    struct softmax_unit *u = &t->unit[i];
+    struct total *o = t->o + i * steps;
     const int64_t last = u->token - k0; /* what the first query sees */
     if (last + u->n <= 0) return;
     u->key_units = (int)i64_div_up(i64_min(keys, last + u->n), UNIT);
     for (int c = 0; c < 2; c++) u->last[c] = _mm512_add_epi32(lane_numbers(c), _mm512_set1_epi32((int)i64_min(last, KEYS)));
-    for (int k = 0; k < u->key_units; k++) product((struct product){&t->s[k], true, t->k + k * steps, t->q + i * steps, 1, 1, steps});
+    for (int k = 0; k < u->key_units; k++) product(&t->s[k], (struct product){t->k + k * steps, t->q + i * steps, sizeof *t->k, sizeof *t->q, steps});
     if (last < UNIT * u->key_units - 1) softmax_masked(u, t->s, t->p, rate);
     else softmax_all(u, t->s, t->p, rate);
     if (!fresh) shrink_sums(o, steps, u->shrink);
-    for (int d = 0; d < steps; d++) product((struct product){&o[d], fresh, t->v + d, t->p, steps, 1, u->key_units});
+    for (int d = 0; d < steps; d++) product_to(&o[d], fresh, (struct product){t->v + d, t->p, steps * (int64_t)sizeof *t->v, sizeof *t->p, u->key_units});
 }
 
 static void unit_out(const struct attention_args *a, struct forward_tiles *t, int i, int steps) {
-    const struct query_unit *u = &t->unit[i];
+    const struct softmax_unit *u = &t->unit[i];
     const struct head_rows o = head_of(a, a->o, a->o_stride, u->head);
     _Alignas(64) float max[32], sum[32], inverse[32];
     for (int c = 0; c < 2; c++) {
@@ -126,11 +123,11 @@ static void forward_run(const struct attention_args *a, struct forward_tiles *t,
     for (int h = head; h < head + heads; h++) {
         const struct head_rows q = head_of(a, a->q, a->q_stride, h);
         for (int64_t r = 0; r < rows; r += UNIT, t->units++) {
-            struct query_unit *u = &t->unit[t->units];
-            *u = (struct query_unit){.head = h, .n = (int)i64_min(UNIT, rows - r), .row = row + r, .token = token + r};
+            struct softmax_unit *u = &t->unit[t->units];
+            *u = (struct softmax_unit){.head = h, .n = (int)i64_min(UNIT, rows - r), .row = row + r, .token = token + r};
             u->max[0] = u->max[1] = _mm512_set1_ps(-INFINITY);
             u->sum[0] = u->sum[1] = _mm512_setzero_ps();
-            pack_rows(&q, u->row, u->n, t->rows);
+            pack_rows(&q, u->row, u->n, t->rows, sizeof *t->rows);
             for (int d = 0; d < q.steps; d++) turn(&t->rows[d], &t->q[t->units * q.steps + d]);
         }
     }
@@ -138,9 +135,9 @@ static void forward_run(const struct attention_args *a, struct forward_tiles *t,
         const int64_t keys = i64_min(KEYS, end - k0);
         for (int64_t r = 0; r < keys; r += UNIT) {
             const int n = (int)i64_min(UNIT, keys - r);
-            struct duo paired;
-            pack_rows(&k, k0 + r, n, t->k + r / UNIT * k.steps);
-            pack_rows(&v, k0 + r, n, t->rows);
+            struct operand paired;
+            pack_rows(&k, k0 + r, n, t->k + r / UNIT * k.steps, sizeof *t->k);
+            pack_rows(&v, k0 + r, n, t->rows, sizeof *t->rows);
             for (int d = 0; d < v.steps; d++) {
                 pair_rows(&t->rows[d], &paired);
                 turn(&paired, &t->v[r / UNIT * v.steps + d]);
@@ -163,7 +160,7 @@ static void forward_task(void *arg, int64_t task, int worker) {
     amx_begin();
     for (int64_t i = block * QUERIES, rows; i < end; i += rows) {
         rows = run_length(a->start, i, end);
-        const int together = (int)(i64_min(UNITS, QUERY_DUOS / i64_div_up(a->head_dim, 32)) / i64_div_up(rows, UNIT));
+        const int together = (int)(i64_min(UNITS, ROOM / i64_div_up(a->head_dim, 32)) / i64_div_up(rows, UNIT));
         for (int h = head0; h < head1 && a->start[i] >= 0; h += together) forward_run(a, &t, kv, h, (int)i64_min(together, head1 - h), i, rows);
         for (int h = head0; h < head1 && a->start[i] < 0; h++) { /* padding */
             const struct head_rows o = head_of(a, a->o, a->o_stride, h);
@@ -174,12 +171,6 @@ static void forward_task(void *arg, int64_t task, int worker) {
     amx_end();
 }
 
-static void attention_forward_amx(struct pool *pool, const struct attention_args *a) {
-    if (a->act != DT_BF16) attention_forward_avx512(pool, a);
-    else pool_run(pool, i64_div_up(a->tokens - a->first, QUERIES) * a->kv_heads, forward_task, (void *)(uintptr_t)a);
-}
-
-void attention_install_amx(struct kernels *k) {
-    k->attention_forward = attention_forward_amx;
-    k->attention_backward = attention_backward_amx;
+static void attention_forward_tiles(struct pool *pool, const struct attention_args *a) {
+    pool_run(pool, i64_div_up(a->tokens - a->first, QUERIES) * a->kv_heads, forward_task, (void *)(uintptr_t)a);
 }
