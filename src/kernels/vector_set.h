@@ -4,10 +4,10 @@
 
 #include "kernels/vec.h"
 
-/* Sums over rows: a task takes a strip of columns through all rows, SUM_RUN rows at a time in fp32; runs add in fp64. */
+/* Sums over rows, SUM_RUN rows at a time in fp32; runs add in fp64. A task takes a strip of columns through all rows, or some runs. */
 enum { STRIP = 64, SUM_RUN = 128 };
 
-static void strip_add(double sum[STRIP], const vf part[STRIP / VEC_LANES], int64_t width) {
+static void strip_add(double *sum, const vf *part, int64_t width) {
     for (int64_t c = 0; c < width; c++) sum[c] += (double)part[c / L][c % L];
 }
 

@@ -19,10 +19,9 @@ const struct opt vocab_opt_list[] = {
 };
 
 int64_t vocab_tile_rows(const struct shape *h, int64_t cols) {
-    int64_t fit = VOCAB_STRIP_BYTES / (4 * cols) / 16 * 16;
-    if (fit < 16) fit = 16;
-    if (fit > VOCAB_TILE_ROWS) fit = VOCAB_TILE_ROWS;
-    return i64_min(fit, h->tokens_most);
+    const int64_t most = h->split.ranks > 1 ? VOCAB_TILE_ROWS : VOCAB_TILE_ROWS_ALONE;
+    const int64_t fit = VOCAB_STRIP_BYTES / (4 * cols) / 16 * 16;
+    return i64_min(i64_min(i64_max(fit, 16), most), h->tokens_most);
 }
 
 /* Rows of a strip, its columns. */

@@ -34,8 +34,8 @@ struct vocab_opts {
 };
 extern const struct opt vocab_opt_list[];
 
-/* A ring forms its strips twice anyway, so they may be as small as caches like. */
-enum { VOCAB_STRIP_BYTES = 64 << 20, VOCAB_TILE_ROWS = 1024, VOCAB_STRIP_COLS = 1024 };
+/* A ring forms its strips twice anyway, so they may be as small as caches like. One rank packs the whole head for each tile's product. */
+enum { VOCAB_STRIP_BYTES = 64 << 20, VOCAB_TILE_ROWS = 256, VOCAB_TILE_ROWS_ALONE = 512, VOCAB_STRIP_COLS = 1024 };
 
 /* Tokens on their way, or at home. */
 struct vocab_tokens {

@@ -158,7 +158,7 @@ static void differences(const struct kernels *k) {
 int main(void) {
     static const struct shape shapes[] = {{0, 1, 8, 0, 0, 0},    {1, 1, 1, 0, 0, 0},    {3, 1, 7, 0, 0, 0},   {5, 3, 9, 4, 0, 1},
                                           {33, 1, 256, 0, 0, 2}, {7, 5, 17, 1, 0, 0},   {2, 4, 64, 8, 0, 0},  {300, 2, 33, 0, 0, 0},
-                                          {4, 1, 1031, 0, 0, 0}, {19, 1, 129, 0, 0, 1}, {70, 8, 128, 0, 0, 0}};
+                                          {4, 1, 1031, 0, 0, 0}, {150, 2, 1025, 3, 0, 1}, {19, 1, 129, 0, 0, 1}, {70, 8, 128, 0, 0, 0}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int t = 0; t < 2; t++) {
             struct shape s = shapes[i];

@@ -22,7 +22,6 @@ static void norm_forward_cpu(struct pool *pool, const struct norm_args *a) {
 }
 
 /* Column strips of dw: each is one sum over all rows and heads, in runs of SUM_RUN rows in fp32 that are added in fp64. */
-/* Columns of a task: some tasks of a narrow norm too. A column's sum does not depend on it. */
 static int64_t dw_columns(int64_t width) { return i64_min(STRIP, i64_round_up(i64_div_up(width, 8), L)); }
 
 static void norm_dw_task(void *arg, int64_t task, int worker) {
@@ -79,8 +78,59 @@ static void norm_dx_task(void *arg, int64_t task, int worker) {
     }
 }
 
-/* dw first: dx may lie over dy. */
+/* ---- narrow rows: once through memory ---- */
+
+enum { NARROW = 1024, NORM_BLOCKS = 16 };
+
+/* dw of each block of rows; blocks follow from the call's shape, not from the threads. */
+struct narrow_call {
+    const struct norm_backward_args *a;
+    double dw[NORM_BLOCKS][NARROW];
+};
+
+static void norm_narrow_task(void *arg, int64_t block, int worker) {
+    (void)worker;
+    struct narrow_call *call = arg;
+    const struct norm_backward_args *a = call->a;
+    const enum dtype t = a->act;
+    const int64_t total = a->rows * a->heads, per = i64_round_up(i64_div_up(total, NORM_BLOCKS), SUM_RUN);
+    const int64_t end = i64_min(total, (block + 1) * per);
+    double *sum = call->dw[block];
+    memset(sum, 0, (size_t)a->width * sizeof *sum);
+    for (int64_t run = block * per; run < end; run += SUM_RUN) {
+        vf part[NARROW / L];
+        memset(part, 0, (size_t)i64_div_up(a->width, L) * sizeof *part);
+        for (int64_t i = run; i < i64_min(end, run + SUM_RUN); i++) {
+            const int64_t r = i / a->heads, at = i % a->heads * a->width, x = r * a->x_stride + at, dy = r * a->dy_stride + at;
+            const vf rstd = vf_set1(a->rstd[i]);
+            for (int64_t c = 0; c < a->width; c += L) {
+                const vf normed = vf_round_act(t, vf_load_act(t, a->x, x + c, a->width - c) * rstd);
+                part[c / L] = vf_fma(vf_load_act(t, a->dy, dy + c, a->width - c), normed, part[c / L]);
+            }
+            norm_dx_row(a, a->rstd[i], x, dy, r * a->dx_stride + at);
+        }
+        strip_add(sum, part, a->width);
+    }
+}
+
+/* dw of a row before its dx, which may lie over dy. */
+static void norm_backward_narrow(struct pool *pool, const struct norm_backward_args *a) {
+    struct narrow_call call;
+    call.a = a;
+    pool_run(pool, NORM_BLOCKS, norm_narrow_task, &call);
+    for (int64_t c = 0; c < a->width; c++) {
+        double sum = 0;
+        for (int b = 0; b < NORM_BLOCKS; b++) sum += call.dw[b][c];
+        a->dw_acc[c] += (float)sum;
+    }
+}
+
 static void norm_backward_cpu(struct pool *pool, const struct norm_backward_args *a) {
+    if (a->width <= NARROW) {
+        norm_backward_narrow(pool, a);
+        return;
+    }
+    /* dw first: dx may lie over dy. */
     pool_run(pool, i64_div_up(a->width, dw_columns(a->width)), norm_dw_task, (void *)(uintptr_t)a);
     pool_run(pool, i64_div_up(a->rows, rows_per_task(a->heads * a->width)), norm_dx_task, (void *)(uintptr_t)a);
 }
