@@ -8,16 +8,24 @@ static const struct optim_opts adamw = {0.9, 0.95, 1e-6, 0.1};
 enum { STEPS = 3, MICROS = 2, ROWS = 3, SEQ = 22 };
 static const double LR = 3e-3;
 
+/* What a rank's experts saw: its place in the expert group, most rows of a chunk, most migrated experts. */
+struct seen {
+    int place;
+    int64_t rows, guests;
+};
+
 struct result {
     float *grad, *after; /* flat order */
     double loss[STEPS], aux, norm;
     int64_t targets;
+    struct seen seen[16]; /* by rank */
 };
 
 struct layout {
     int ranks;
     struct mesh_opts mesh;
     struct room_opts rooms;
+    bool skewed; /* every token goes to the same k experts */
     char name[160];
 };
 
@@ -58,6 +66,7 @@ static err_t steps(struct run *r, const struct work *w, const struct run_setup *
     const bool first = r->shape.split.rank == 0;
     err_t err = OK;
     tiny_weights(p, weights);
+    if (w->how->skewed) tiny_skew(w->src, weights);
     for (int64_t i = 0; i < p->count; i++) {
         const struct piece x = store_piece(&r->store, &p->list[i]);
         memcpy(r->optim.master + x.at, weights + p->list[i].offset + x.from, sizeof *weights * (size_t)x.count);
@@ -94,6 +103,7 @@ static err_t steps(struct run *r, const struct work *w, const struct run_setup *
         }
         optim_update(&r->optim, LR, s + 1, norm, 1.0);
     }
+    o->seen[r->shape.split.rank] = (struct seen){r->mesh.expert.rank, r->experts.far.rows_high, r->experts.far.guests_high};
     err = collect(r, r->optim.master, o->after);
 done:
     free(mem);

@@ -81,7 +81,7 @@ static void all_meshes(int which, int ranks, enum dtype act) {
                 const struct experts_opts experts = {
                     .strategy = turn % 4, .alpha = 1, .min_rows = 4, .lambda = 1.1, .chunk = 1 + turn % 9, .chunks_max = 10};
                 const struct vocab_opts vocab = {turn % 3, turn / 3 % 3};
-                struct layout how = {ranks, {.seq = d, .expert = e, .vocab = p, .check = turn % 5 == 0}, {&dense, &attention, &experts, &vocab}, ""};
+                struct layout how = {ranks, {.seq = d, .expert = e, .vocab = p, .check = turn % 5 == 0}, {&dense, &attention, &experts, &vocab}, false, ""};
                 (void)snprintf(how.name, sizeof how.name, "%s, %d ranks, D %d, E_p %d, P %d, %s, %d head chunks, %s, %s travel %d",
                                tiny_configs[which].name, ranks, d, e, p, dense.strategy == DENSE_ZERO3 ? "zero3" : "replicate",
                                (int)attention.head_chunks, expert_names[experts.strategy], vocab_names[vocab.strategy], vocab.travel);
@@ -89,6 +89,42 @@ static void all_meshes(int which, int ranks, enum dtype act) {
                 turn++;
             }
     free_result(&one);
+    model_src_close(&src);
+}
+
+/* All tokens go to the same k experts: the others are empty, ranks that own none of the k receive nothing in ep, and llep must move experts. */
+static void skewed(int which, int ranks, enum dtype act) {
+    struct model_src src;
+    struct result one, a;
+    tiny_open(which, &src);
+    const struct dense_opts dense = {DENSE_ZERO3};
+    const struct attention_opts attention = {1};
+    const struct vocab_opts vocab = {0, 0};
+    int64_t held[16];
+    bool formula[16];
+    for (int e = 1; e <= ranks; e++)
+        for (int s = 0; s < 4; s++) {
+            if (ranks % e || src.spec.experts % e) continue;
+            const struct experts_opts experts = {.strategy = s, .alpha = 1, .min_rows = 4, .lambda = 1.1, .chunk = 5, .chunks_max = 10};
+            struct layout how = {ranks, {.seq = 1, .expert = e, .vocab = ranks}, {&dense, &attention, &experts, &vocab}, true, ""};
+            const struct layout alone = {.ranks = 1, .mesh = {.seq = 1}, .skewed = true};
+            (void)snprintf(how.name, sizeof how.name, "%s, %d ranks, E_p %d, all to the same experts, %s", tiny_configs[which].name, ranks, e,
+                           expert_names[s]);
+            NEED(run_layout(&src, &alone, act, false, held, formula, &one));
+            if (CASE(run_layout(&src, &how, act, s % 2, held, formula, &a) == OK, "%s: %s", how.name, err_message())) {
+                compare(&src, &how, act, &a, &one);
+                int64_t guests = 0;
+                for (int r = 0; r < ranks; r++) {
+                    const bool owns = a.seen[r].place * (src.spec.experts / e) < src.spec.top_k;
+                    guests += a.seen[r].guests;
+                    if (e > 1 && s == EXPERTS_EP)
+                        CASE((a.seen[r].rows > 0) == owns, "%s: rank %d had %lld rows", how.name, r, (long long)a.seen[r].rows);
+                }
+                CASE((guests > 0) == (e > 1 && s != EXPERTS_EP && s != EXPERTS_GATHER), "%s: %lld experts moved", how.name, (long long)guests);
+            }
+            free_result(&a);
+            free_result(&one);
+        }
     model_src_close(&src);
 }
 
@@ -101,5 +137,9 @@ int main(void) {
     for (int i = 0; i < TINY_CONFIGS; i++)
         for (size_t n = 0; n < sizeof ranks / sizeof *ranks; n++)
             for (int t = 0; t < 2; t++) all_meshes(i, ranks[n], t ? DT_BF16 : DT_F32);
+    for (int t = 0; t < 2; t++) {
+        skewed(0, 5, t ? DT_BF16 : DT_F32);
+        skewed(2, 4, t ? DT_BF16 : DT_F32);
+    }
     return test_end();
 }

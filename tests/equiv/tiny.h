@@ -52,6 +52,16 @@ static inline void tiny_weights(const struct params *p, float *w) {
     }
 }
 
+/* Every token to experts 0 to k - 1: channel 0 of what reaches a router is positive, because the embedding's is large, and routers go by it. */
+static inline void tiny_skew(const struct model_src *m, float *w) {
+    const int64_t width = m->spec.hidden;
+    for (int64_t i = 0; i < m->params.count; i++) {
+        const struct param *t = &m->params.list[i];
+        for (int64_t row = 0; t->kind == PARAM_EMBED && row < m->spec.vocab; row++) w[t->offset + row * width] = 4;
+        for (int64_t e = 0; t->kind == PARAM_ROUTER && e < m->spec.experts; e++) w[t->offset + e * width] = e < m->spec.top_k ? 2 : -2;
+    }
+}
+
 /* Rows with documents of uneven lengths; the last row ends in padding. */
 static inline void tiny_batch(const struct run_setup *u, int64_t vocab, uint64_t seed, const struct batch *b) {
     for (int64_t r = 0; r < u->rows; r++)

@@ -97,7 +97,7 @@ static void run(const struct problem *p, const struct kernels *sets, int count) 
     data_free(&d);
 }
 
-/* One row or column that is not finite stays alone: what fills up panels never meets it. */
+/* One row or column that is not finite stays alone: what fills up panels never meets it. In three parts of BF16 infinity ends as NaN. */
 static void run_infinite(enum matmul_kind kind, enum dtype t, const struct kernels *k) {
     enum { R = 13, N = 21, K = 37, ROW = 5, COL = 17 };
     struct problem p = {.kind = kind, .m = R, .n = N, .k = K, .groups = 1, .rows = {kind == MATMUL_TN ? K : R}, .a = t, .b = t, .c = DT_F32};
@@ -107,11 +107,12 @@ static void run_infinite(enum matmul_kind kind, enum dtype t, const struct kerne
     put(t, d.a, kind == MATMUL_TN ? (row0 + 2) * d.args.lda + ROW : (row0 + ROW) * d.args.lda + 2, INFINITY);
     put(t, d.b, kind == MATMUL_NT ? COL * d.args.ldb + 4 : (kind == MATMUL_TN ? row0 + 4 : 4) * d.args.ldb + COL, (double)NAN);
     k->matmul(NULL, &d.args);
+    const bool parts = t == DT_F32 && strcmp(k->isa, "amx") == 0;
     int wrong = 0;
     for (int i = 0; i < R; i++) {
         for (int j = 0; j < N; j++) {
             double c = get(DT_F32, d.c, (row0 + i) * d.args.ldc + j);
-            wrong += (j == COL) ? !isnan(c) : (i == ROW) ? !isinf(c) : !isfinite(c);
+            wrong += (j == COL || (i == ROW && parts)) ? !isnan(c) : (i == ROW) ? !isinf(c) : !isfinite(c);
         }
     }
     CASE(wrong == 0, "%s %s %s: %d elements with an infinity or a NaN that is not theirs, or without one", k->isa, kind_names[kind], dtype_name(t),

@@ -1,8 +1,9 @@
 /* F32 operands by AMX, which multiplies BF16 only: each number is split into three, x = hi + mid + lo, without a rest: hi is x rounded
  * to its first 8 bits, mid what is left rounded to 8 bits, lo the 8 bits or fewer that remain. Of the nine products of two such sums the
- * six largest are taken; the three left out are below 2^-22 |a||b| together. A block's large products (hi . hi, each exact in fp32)
- * and its small ones are summed apart, so that the small ones' roundings do not matter: an element's error is that of one fp32 chain
- * over k and 2^-22 sum |a||b|. Numbers below 2^-126, whole ones or parts, count as zero, and one of 2^128 - 2^119 or more as infinite.
+ * six largest are taken; the three left out are below 2^-22 |a||b| together. A block of k has its small products summed before the
+ * large ones (hi . hi, each exact in fp32), so that the small ones' roundings do not matter, and blocks are added up: an element's error
+ * is that of one fp32 chain over k and 2^-22 sum |a||b|. Numbers below 2^-126, whole ones or parts, count as zero; where one is not
+ * finite, or 2^128 - 2^119 or more, its rows or columns of C become NaN, an infinite one's too.
  * A pair, what the tiles multiply at once, is steps p and p + 16 of 32: both operands have them so, and then splitting needs no
  * shuffles. See docs/decisions/matmul.md. */
 #include "kernels/matmul/matmul_cpu_amx.h"
