@@ -121,6 +121,8 @@ static inline struct comm_call comm_call_ring_shift(const void *send, int64_t se
 MUST err_t comm_begin(struct comm *c, struct comm_call call, struct comm_request *r);
 /* Returns when recv is complete and send may be changed, on error too. */
 MUST err_t comm_end(struct comm_request *r);
+/* What this thread, a rank, has spent in comm_end and the blocking forms so far: waiting for others, copies and sums. Local. */
+int64_t comm_ended_ns(void);
 
 const char *comm_op_name(enum comm_op op);
 

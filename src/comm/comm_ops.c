@@ -1,6 +1,7 @@
 /* What every back-end shares: the front of an operation (fault point, checks), the blocking forms, and who owns which bytes. */
 #include "base/fault.h"
 #include "base/num.h"
+#include "base/os.h"
 #include "comm/comm_int.h"
 
 #include <stdio.h>
@@ -59,10 +60,17 @@ err_t comm_begin(struct comm *c, struct comm_call call, struct comm_request *r) 
     return err_frame(err, __func__);
 }
 
+/* A rank is a thread, here and under MPI. */
+static _Thread_local int64_t ended_ns;
+
+int64_t comm_ended_ns(void) { return ended_ns; }
+
 err_t comm_end(struct comm_request *r) {
     struct comm *c = r->comm;
     ENSURE(c);
+    const int64_t before = os_now_ns();
     err_t err = c->ops->end(c, r);
+    ended_ns += os_now_ns() - before;
     r->comm = NULL;
     return err == OK ? OK : err_frame(err, __func__);
 }

@@ -14,11 +14,12 @@ void timetable_init(struct timetable *t) { *t = (struct timetable){.began_ns = o
 void timetable_begin_step(struct timetable *t, struct exec *ex) {
     if (t->steps == 1 && !t->dropped) {
         t->trace = (struct trace){0};
-        t->steps = t->step_ns = t->tokens = 0;
+        t->steps = t->step_ns = t->tokens = t->comm_ns = 0;
         t->dropped = true;
     }
     ex->trace = &t->trace;
     t->step_began_ns = os_now_ns();
+    t->comm_began_ns = comm_ended_ns();
 }
 
 void timetable_end_step(struct timetable *t, struct exec *ex, int64_t tokens) {
@@ -26,6 +27,7 @@ void timetable_end_step(struct timetable *t, struct exec *ex, int64_t tokens) {
     ex->trace = NULL;
     t->steps++;
     t->tokens += tokens;
+    t->comm_ns += comm_ended_ns() - t->comm_began_ns;
     t->step_ns += ns;
     t->all_step_ns += ns;
 }
@@ -110,6 +112,11 @@ static void print_mfu(struct timetable *t, const struct run *r) {
                  matmul.cost.flops / (double)matmul.ns, 100 * matmul.cost.flops / (double)matmul.ns * 1e9 / peak);
 }
 
+static void print_rest(const struct timetable *t, int64_t ns, const char *what) {
+    log_line(LOG_RUN, "  %6.2f %%  %10.3f                                   %s", 100.0 * (double)ns / (double)t->step_ns,
+             (double)ns / 1e6 / (double)t->steps, what);
+}
+
 void timetable_print(struct timetable *t, const struct run *r) {
     if (log_level() < LOG_RUN) return;
     if (t->steps == 0) {
@@ -129,8 +136,11 @@ void timetable_print(struct timetable *t, const struct run *r) {
              t->dropped ? "; the first step, which touches memory for the first time, is left out" : "");
     log_line(LOG_RUN, "     share     ms/step  calls/step   GFLOP/s      GB/s  room and kernel");
     for (int i = 0; i < t->trace.rooms; i++) print_room(t, &row[i]);
-    log_line(LOG_RUN, "  %6.2f %%  %10.3f                                   outside kernels: loading batches, clearing, copies, sums of ranks",
-             100.0 * (double)rest.ns / (double)t->step_ns, (double)rest.ns / 1e6 / (double)t->steps);
+    if (r->shape.split.ranks > 1) {
+        print_rest(t, t->comm_ns, "communication: waiting for other ranks, copies and sums over ranks");
+        rest.ns -= t->comm_ns;
+    }
+    print_rest(t, rest.ns, "outside kernels: loading batches, clearing, copies");
     int64_t other = now - t->began_ns - t->all_step_ns;
     for (int i = 0; i < ASIDE_COUNT; i++) other -= t->aside_ns[i];
     log_line(LOG_RUN, "beside the steps: validation %.2f s, checkpoints and the model %.2f s, all else %.2f s",

@@ -20,6 +20,7 @@ struct timetable {
     bool dropped;                    /* the first step */
     int64_t steps, step_ns, tokens;  /* that the trace counts */
     int64_t began_ns, step_began_ns; /* of the run, of the step in hand */
+    int64_t comm_ns, comm_began_ns;  /* this rank's time in communication, in the steps counted; at the beginning of the step in hand */
     int64_t all_step_ns;             /* of all steps, the dropped one too */
     int64_t aside_ns[ASIDE_COUNT];
     double peak; /* operations a second of the matrix product; 0: not measured yet, -1: could not be */

@@ -81,7 +81,8 @@ static void all_meshes(int which, int ranks, enum dtype act) {
                 const struct experts_opts experts = {
                     .strategy = turn % 4, .alpha = 1, .min_rows = 4, .lambda = 1.1, .chunk = 1 + turn % 9, .chunks_max = 10};
                 const struct vocab_opts vocab = {turn % 3, turn / 3 % 3};
-                struct layout how = {ranks, {.seq = d, .expert = e, .vocab = p, .check = turn % 5 == 0}, {&dense, &attention, &experts, &vocab}, false, ""};
+                struct layout how = {
+                    ranks, {.seq = d, .expert = e, .vocab = p, .check = turn % 5 == 0}, {&dense, &attention, &experts, &vocab}, false, ""};
                 (void)snprintf(how.name, sizeof how.name, "%s, %d ranks, D %d, E_p %d, P %d, %s, %d head chunks, %s, %s travel %d",
                                tiny_configs[which].name, ranks, d, e, p, dense.strategy == DENSE_ZERO3 ? "zero3" : "replicate",
                                (int)attention.head_chunks, expert_names[experts.strategy], vocab_names[vocab.strategy], vocab.travel);

@@ -33,9 +33,14 @@ ok $? "the table changes no bit of the model"
 
 [ "$(grep -c 'time: 4 steps of .*the first step.*left out' seen.log)" -eq 1 ]
 ok $? "four of five steps are counted, once: $(grep 'time: ' seen.log)"
-awk '/share     ms\/step/ { on = 1; next } /beside the steps/ { on = 0 } on && $2 == "%" && ($NF ~ /^(experts|attention|vocab|dense|optim|ranks)$/) { sum += $1; n++ }
+awk '/share     ms\/step/ { on = 1; next } /beside the steps/ { on = 0 } on && $2 == "%" && ($NF ~ /^(experts|attention|vocab|dense|optim|copies)$/) { sum += $1; n++ }
      END { exit !(n == 6 && sum > 99.9 && sum < 100.1) }' seen.log
 ok $? "five rooms and what is outside of kernels are the step: $(grep ' % ' seen.log)"
+train pair train.steps=5 ranks=2 log.level=2 2>pair.log
+ok $? "a run on two ranks"
+awk '/share     ms\/step/ { on = 1; next } /beside the steps/ { on = 0 } on && / communication: / { comm = $1 }
+     on && $2 == "%" && ($NF ~ /^(experts|attention|vocab|dense|optim|ranks|copies)$/) { sum += $1; n++ } END { exit !(n == 7 && comm > 0 && sum > 99.9 && sum < 100.1) }' pair.log
+ok $? "on ranks communication is one more: $(grep ' % ' pair.log)"
 # 2 layers of one micro-batch, with three products forward (router, gate and up, down) and six backward (of each dW and dx); validation, which
 # launches the forward ones too, is not in it
 awk '/ matmul$/ && room == "experts" { calls = $4 } / % / && $NF ~ /^(experts|attention|vocab|dense|optim)$/ { room = $NF } END { exit calls != 18 }' seen.log

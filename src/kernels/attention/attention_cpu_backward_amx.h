@@ -4,11 +4,11 @@
  * are the same either way: of dq over the document's keys, of dk and dv over the group's heads and the document's queries, in units of
  * 32 in ascending order. Part of attention_cpu_{amx,split_amx}.c; see attention_cpu_amx.h. */
 enum {
-    TASK = 256,      /* tokens of a task of the first pass */
-    BLOCK_UNITS = 8, /* queries packed together, if they fit */
-    WHOLE_UNITS = 4, /* the same where keys need not be packed again for them */
-    KEY_UNITS = 4,   /* keys that they are taken against at a time */
-    SPAN_UNITS = 16, /* keys of a task of the second pass, if they fit */
+    TASK = 256,                        /* tokens of a task of the first pass */
+    BLOCK_UNITS = 8,                   /* queries packed together, if they fit */
+    WHOLE_UNITS = 4,                   /* the same where keys need not be packed again for them */
+    KEY_UNITS = 4,                     /* keys that they are taken against at a time */
+    SPAN_UNITS = 16,                   /* keys of a task of the second pass, if they fit */
     KEY_STEPS = PLANES == 1 ? 64 : 32, /* room for keys and for queries, one for each unit and step of dimensions */
     QUERY_STEPS = 32,
 };

@@ -6,10 +6,10 @@ enum {
     QUERIES = 256, /* of a task */
     KEYS = 64,     /* with their scores in L1 */
     TILE_UNITS = KEYS / UNIT,
-    UNITS = 16,       /* of queries, against keys packed once, if they fit */
-    ROOM = 64, /* room for queries, one for each unit and step of dimensions */
+    UNITS = 16,      /* of queries, against keys packed once, if they fit */
+    UNIT_STEPS = 64, /* room for queries, one for each unit and step of dimensions */
 };
-_Static_assert(ROOM >= QUERIES / UNIT * STEPS_MAX, "a head's queries fit with any dimensions");
+_Static_assert(UNIT_STEPS >= QUERIES / UNIT * STEPS_MAX, "a head's queries fit with any dimensions");
 
 /* Up to 32 queries of a head and a document. */
 struct softmax_unit {
@@ -21,8 +21,8 @@ struct softmax_unit {
 };
 
 struct forward_tiles {
-    struct operand q[ROOM], k[TILE_UNITS * STEPS_MAX], v[TILE_UNITS * STEPS_MAX], p[TILE_UNITS];
-    struct total o[ROOM];
+    struct operand q[UNIT_STEPS], k[TILE_UNITS * STEPS_MAX], v[TILE_UNITS * STEPS_MAX], p[TILE_UNITS];
+    struct total o[UNIT_STEPS];
     struct quad s[TILE_UNITS];
     struct operand rows[STEPS_MAX];
     struct softmax_unit unit[UNITS];
@@ -99,7 +99,8 @@ static void unit_tile(struct forward_tiles *t, int i, int64_t k0, int64_t keys, 
     if (last < UNIT * u->key_units - 1) softmax_masked(u, t->s, t->p, rate);
     else softmax_all(u, t->s, t->p, rate);
     if (!fresh) shrink_sums(o, steps, u->shrink);
-    for (int d = 0; d < steps; d++) product_to(&o[d], fresh, (struct product){t->v + d, t->p, steps * (int64_t)sizeof *t->v, sizeof *t->p, u->key_units});
+    for (int d = 0; d < steps; d++)
+        product_to(&o[d], fresh, (struct product){t->v + d, t->p, steps * (int64_t)sizeof *t->v, sizeof *t->p, u->key_units});
 }
 
 static void unit_out(const struct attention_args *a, struct forward_tiles *t, int i, int steps) {
@@ -160,7 +161,7 @@ static void forward_task(void *arg, int64_t task, int worker) {
     amx_begin();
     for (int64_t i = block * QUERIES, rows; i < end; i += rows) {
         rows = run_length(a->start, i, end);
-        const int together = (int)(i64_min(UNITS, ROOM / i64_div_up(a->head_dim, 32)) / i64_div_up(rows, UNIT));
+        const int together = (int)(i64_min(UNITS, UNIT_STEPS / i64_div_up(a->head_dim, 32)) / i64_div_up(rows, UNIT));
         for (int h = head0; h < head1 && a->start[i] >= 0; h += together) forward_run(a, &t, kv, h, (int)i64_min(together, head1 - h), i, rows);
         for (int h = head0; h < head1 && a->start[i] < 0; h++) { /* padding */
             const struct head_rows o = head_of(a, a->o, a->o_stride, h);

@@ -135,7 +135,8 @@ static void kernel(int64_t steps, int rows, const void *pa, const void *pb, floa
     _Alignas(64) float block[MR * NR];
     amx_store_sums(block, NR);
     for (int i = 0; i < (rows > 16 ? 32 : 16); i++)
-        for (int j = 0; j < NR; j += 16) _mm512_storeu_ps(t + i * ld + j, _mm512_add_ps(_mm512_loadu_ps(t + i * ld + j), _mm512_load_ps(block + i * NR + j)));
+        for (int j = 0; j < NR; j += 16)
+            _mm512_storeu_ps(t + i * ld + j, _mm512_add_ps(_mm512_loadu_ps(t + i * ld + j), _mm512_load_ps(block + i * NR + j)));
 }
 
 const struct matmul_engine matmul_f32_amx = {
