@@ -1,5 +1,5 @@
-/* Backward by AMX. A document whose keys fit (1024 of 64 dimensions) is one task for each KV head: all its keys are packed and have their
- * sums at once, and scores are formed once for the three gradients. Longer ones take two passes, dq over blocks of queries, then dk
+/* Backward by AMX. A document whose keys fit (1024 of 64 dimensions, in F32 512) is one task for each KV head: all its keys are packed and
+ * have their sums at once, and scores are formed once for the three gradients. Longer ones take two passes, dq over blocks of queries, then dk
  * and dv over blocks of keys, which form the scores twice; so do all where there are more threads than such tasks. The chains of sums
  * are the same either way: of dq over the document's keys, of dk and dv over the group's heads and the document's queries, in units of
  * 32 in ascending order. Part of attention_cpu_{amx,split_amx}.c; see attention_cpu_amx.h. */
