@@ -46,6 +46,7 @@ struct comm;
  * until end, or after a failure abort, has returned, for peers read it. */
 struct comm_request {
     struct comm *comm; /* that ends it; NULL: nothing under way */
+    struct comm *begun_on;
     struct comm_call call;
     uint64_t number; /* the back-end's: of the operation on its communicator */
     int stage;
@@ -83,6 +84,7 @@ struct comm {
     const char *name; /* "dispatch": for messages */
     const char *site; /* of the next operation; COMM and COMM_BEGIN set it */
     void *group;      /* the back-end's */
+    int64_t ended_ns; /* spent in comm_end and the blocking forms so far: waiting for others, copies and sums */
 };
 
 #define COMM_TEXT_(x) #x
@@ -121,8 +123,6 @@ static inline struct comm_call comm_call_ring_shift(const void *send, int64_t se
 MUST err_t comm_begin(struct comm *c, struct comm_call call, struct comm_request *r);
 /* Returns when recv is complete and send may be changed, on error too. */
 MUST err_t comm_end(struct comm_request *r);
-/* What this thread, a rank, has spent in comm_end and the blocking forms so far: waiting for others, copies and sums. Local. */
-int64_t comm_ended_ns(void);
 
 const char *comm_op_name(enum comm_op op);
 

@@ -53,24 +53,19 @@ err_t comm_begin(struct comm *c, struct comm_call call, struct comm_request *r) 
         return FAIL(ERR_BUG, "%s has a negative or too large count or displacement on rank %d; check the counts", comm_show(&call, c->name, shown),
                     c->rank);
     r->call = call;
-    r->comm = c;
+    r->comm = r->begun_on = c;
     err_t err = c->ops->begin(c, r);
     if (err == OK) return OK;
     r->comm = NULL;
     return err_frame(err, __func__);
 }
 
-/* A rank is a thread, here and under MPI. */
-static _Thread_local int64_t ended_ns;
-
-int64_t comm_ended_ns(void) { return ended_ns; }
-
 err_t comm_end(struct comm_request *r) {
     struct comm *c = r->comm;
     ENSURE(c);
     const int64_t before = os_now_ns();
     err_t err = c->ops->end(c, r);
-    ended_ns += os_now_ns() - before;
+    r->begun_on->ended_ns += os_now_ns() - before;
     r->comm = NULL;
     return err == OK ? OK : err_frame(err, __func__);
 }

@@ -111,3 +111,11 @@ void mesh_self_init(struct mesh *out) {
     mesh_list(out, all);
     for (int i = 0; i < AXES; i++) comm_self_init(all[i]);
 }
+
+int64_t mesh_ended_ns(struct mesh *m) {
+    struct comm *all[AXES];
+    int64_t ns = 0;
+    mesh_list(m, all);
+    for (int i = 0; i < AXES; i++) ns += all[i]->ended_ns;
+    return ns;
+}

@@ -45,5 +45,7 @@ void mesh_close(struct mesh *m);
 
 /* The mesh of one rank; nothing to close. */
 void mesh_self_init(struct mesh *out);
+/* What this rank has spent in the mesh's communication so far (struct comm, ended_ns). Local. */
+int64_t mesh_ended_ns(struct mesh *m);
 
 #endif

@@ -207,9 +207,9 @@ static err_t one_step(struct loop *p, bool *stopped) {
                                .balance_rate = p->job->rooms.experts->balance_rate,
                                .t = step + 1,
                                .check_moved = step == 0 && s.lr > 0};
-    timetable_begin_step(&p->times, &p->run.ex);
+    timetable_begin_step(&p->times, &p->run);
     TRY(train_step(&p->run, &in, &s.out));
-    timetable_end_step(&p->times, &p->run.ex, s.out.tokens);
+    timetable_end_step(&p->times, &p->run, s.out.tokens);
     s.seconds = (double)(os_now_ns() - start) / 1e9;
     s.tokens_per_s = (double)s.out.tokens / s.seconds;
     s.rss_bytes = os_rss_bytes();

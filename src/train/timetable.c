@@ -11,23 +11,23 @@ enum { PEAK_NS = 200000000 };
 
 void timetable_init(struct timetable *t) { *t = (struct timetable){.began_ns = os_now_ns()}; }
 
-void timetable_begin_step(struct timetable *t, struct exec *ex) {
+void timetable_begin_step(struct timetable *t, struct run *r) {
     if (t->steps == 1 && !t->dropped) {
         t->trace = (struct trace){0};
         t->steps = t->step_ns = t->tokens = t->comm_ns = 0;
         t->dropped = true;
     }
-    ex->trace = &t->trace;
+    r->ex.trace = &t->trace;
     t->step_began_ns = os_now_ns();
-    t->comm_began_ns = comm_ended_ns();
+    t->comm_began_ns = mesh_ended_ns(&r->mesh);
 }
 
-void timetable_end_step(struct timetable *t, struct exec *ex, int64_t tokens) {
+void timetable_end_step(struct timetable *t, struct run *r, int64_t tokens) {
     const int64_t ns = os_now_ns() - t->step_began_ns;
-    ex->trace = NULL;
+    r->ex.trace = NULL;
     t->steps++;
     t->tokens += tokens;
-    t->comm_ns += comm_ended_ns() - t->comm_began_ns;
+    t->comm_ns += mesh_ended_ns(&r->mesh) - t->comm_began_ns;
     t->step_ns += ns;
     t->all_step_ns += ns;
 }

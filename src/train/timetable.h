@@ -28,8 +28,8 @@ struct timetable {
 
 void timetable_init(struct timetable *t);
 /* Around each optimizer step. */
-void timetable_begin_step(struct timetable *t, struct exec *ex);
-void timetable_end_step(struct timetable *t, struct exec *ex, int64_t tokens);
+void timetable_begin_step(struct timetable *t, struct run *r);
+void timetable_end_step(struct timetable *t, struct run *r, int64_t tokens);
 /* What was done beside a step since `since_ns`. */
 void timetable_aside(struct timetable *t, enum timetable_aside what, int64_t since_ns);
 /* Log the table, and the ledger beside it (level 2). The first time takes 12 MiB for a moment and 0.2 s to measure the peak. */

@@ -114,8 +114,9 @@ AMX_INLINE void product(struct quad *sums, struct product p) {
 
 /* total (= or +=) the product. */
 AMX_INLINE void product_to(struct total *total, bool fresh, struct product p) {
-    float *large = &total->sum[0].at[0][0], *small = &total->sum[SUMS - 1].at[0][0];
+    float *large = &total->sum[0].at[0][0];
     if (PLANES > 1) {
+        float *small = &total->sum[SUMS - 1].at[0][0];
         amx_begin_sums(small, 32, fresh);
         small_products(&p);
         amx_store_sums(small, 32);
