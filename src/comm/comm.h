@@ -45,8 +45,8 @@ struct comm;
 /* An operation under way: caller-owned, untouched by the caller between begin and end; like the buffers it stays where it is
  * until end, or after a failure abort, has returned, for peers read it. */
 struct comm_request {
-    struct comm *comm; /* that ends it; NULL: nothing under way */
-    struct comm *begun_on;
+    struct comm *comm;     /* that ends it; NULL: nothing under way */
+    struct comm *begun_on; /* whose time it is; with comm.check another than the one that ends it */
     struct comm_call call;
     uint64_t number; /* the back-end's: of the operation on its communicator */
     int stage;

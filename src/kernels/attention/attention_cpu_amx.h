@@ -144,16 +144,8 @@ static inline struct head_rows head_of(const struct attention_args *a, const voi
 
 static inline __mmask32 dims_in(int dim, int step) { return dim - 32 * step >= 32 ? 0xffffffffu : (__mmask32)((1u << (dim - 32 * step)) - 1); }
 
-/* 32 dimensions of a row: pairs of neighbours in BF16, dimensions d and d + 16 in F32, so that splitting needs no shuffles. */
-AMX_INLINE void load_row(const element *from, __mmask32 have, __m512i part[PLANES]) {
-#if PLANES == 1
-    part[0] = _mm512_maskz_loadu_epi16(have, from);
-#else
-    amx_split(_mm512_maskz_loadu_ps((__mmask16)have, from), _mm512_maskz_loadu_ps((__mmask16)(have >> 16), from + 16), part);
-#endif
-}
-
-/* The same as numbers: the first of each pair, the second. */
+/* 32 dimensions of a row, the first of each pair and the second: of neighbours in BF16, of d and d + 16 in F32, so that neither reading nor
+ * splitting needs shuffles. */
 AMX_INLINE void read_row(const element *from, __mmask32 have, __m512 x[2]) {
 #if PLANES == 1
     const __m512i pairs = _mm512_maskz_loadu_epi16(have, from);
@@ -162,6 +154,17 @@ AMX_INLINE void read_row(const element *from, __mmask32 have, __m512 x[2]) {
 #else
     x[0] = _mm512_maskz_loadu_ps((__mmask16)have, from);
     x[1] = _mm512_maskz_loadu_ps((__mmask16)(have >> 16), from + 16);
+#endif
+}
+
+/* The same as pairs of an operand. */
+AMX_INLINE void load_row(const element *from, __mmask32 have, __m512i part[PLANES]) {
+#if PLANES == 1
+    part[0] = _mm512_maskz_loadu_epi16(have, from);
+#else
+    __m512 x[2];
+    read_row(from, have, x);
+    amx_split(x[0], x[1], part);
 #endif
 }
 

@@ -51,7 +51,8 @@ static inline void amx_multiply(int rows) {
     }
 }
 
-/* 16 pairs from 16 numbers and 16 others, each in three parts, the largest first. Halves are rounded up in size, which leaves no more of x than the nearest even would. */
+/* 16 pairs from 16 numbers and 16 others, each in three parts, the largest first. Halves are rounded up in size, which leaves no more
+ * of x than the nearest even would. */
 static inline void amx_split(__m512 first, __m512 second, __m512i part[AMX_PLANES]) {
     const __m512i half = _mm512_set1_epi32(0x8000), upper = _mm512_set1_epi32((int)0xffff0000);
     for (int p = 0; p < AMX_PLANES - 1; p++) {
