@@ -17,31 +17,25 @@ static int from_behind(const struct vocab *v, int hops) {
 /* ---- weights travel ---- */
 
 /* The run that is in hand after `hops` hops; the next one on its way if there is a hop left. */
-struct hand {
-    struct vocab_run run;
-    struct comm_request next;
-    bool coming;
-};
-
-static err_t next_run(struct vocab *v, const struct vocab_run *own, int hops, struct hand *h) {
+static err_t next_run(struct vocab *v, const struct vocab_run *own, int hops, struct vocab_run *r) {
     const int64_t bytes = v->run_rows * v->shape.spec->hidden * dtype_bytes(v->shape.act);
     if (hops == 0) {
-        h->run = *own;
+        *r = *own;
     } else {
-        TRY(comm_end(&h->next));
-        vocab_run_at(v, from_behind(v, hops), &h->run);
-        h->run.w = v->ring[hops % 2];
+        TRY(comm_end(&v->next));
+        vocab_run_at(v, from_behind(v, hops), r);
+        r->w = v->ring[hops % 2];
     }
-    if (hops + 1 < v->mesh->vocab.size) TRY(shift_begin(v, h->run.w, bytes, v->ring[(hops + 1) % 2], bytes, &h->next));
+    if (hops + 1 < v->mesh->vocab.size) TRY(shift_begin(v, r->w, bytes, v->ring[(hops + 1) % 2], bytes, &v->next));
     return OK;
 }
 
 static err_t weights_forward(struct vocab *v, const struct vocab_run *own, const struct vocab_tokens *t) {
-    struct hand h;
+    struct vocab_run run;
     vocab_fresh(t->m, t->z, t->yt, t->n);
     for (int i = 0; i < v->mesh->vocab.size; i++) {
-        TRY(next_run(v, own, i, &h));
-        vocab_fold(v, &h.run, t);
+        TRY(next_run(v, own, i, &run));
+        vocab_fold(v, &run, t);
     }
     return OK;
 }
@@ -50,17 +44,16 @@ static err_t weights_forward(struct vocab *v, const struct vocab_run *own, const
 static err_t weights_backward(struct vocab *v, const struct vocab_run *own, const struct vocab_tokens *t, float scale) {
     const int p = v->mesh->vocab.size;
     const int64_t elements = v->run_rows * v->shape.spec->hidden;
-    struct hand h;
-    struct comm_request gradient;
+    struct vocab_run run;
     memset(v->dring[0], 0, sizeof(float) * (size_t)elements);
     for (int i = 0; i < p; i++) {
-        TRY(next_run(v, own, i, &h));
-        if (i > 0) TRY(comm_end(&gradient));
-        h.run.dw_acc = v->dring[i % 2];
-        vocab_gradients(v, &h.run, t, scale, i > 0);
-        if (p > 1) TRY(shift_begin(v, v->dring[i % 2], 4 * elements, v->dring[(i + 1) % 2], 4 * elements, &gradient));
+        TRY(next_run(v, own, i, &run));
+        if (i > 0) TRY(comm_end(&v->gradient));
+        run.dw_acc = v->dring[i % 2];
+        vocab_gradients(v, &run, t, scale, i > 0);
+        if (p > 1) TRY(shift_begin(v, v->dring[i % 2], 4 * elements, v->dring[(i + 1) % 2], 4 * elements, &v->gradient));
     }
-    if (p > 1) TRY(comm_end(&gradient));
+    if (p > 1) TRY(comm_end(&v->gradient));
     return vocab_rest(v, v->dring[p > 1 ? p % 2 : 0]);
 }
 
@@ -86,22 +79,18 @@ static struct vocab_tokens passing(const struct vocab *v, int hops) {
     return (struct vocab_tokens){v->x_ring[hops % 2], v->t_ring[hops % 2], numbers, numbers + n, numbers + 2 * n, v->dx_ring[hops % 2], n};
 }
 
-struct pair {
-    struct comm_request x, targets;
-};
-
 /* Tokens in hand after `hops` hops; the next ones set out if there is a hop left. */
-static err_t next_tokens(struct vocab *v, int hops, struct pair *q, struct vocab_tokens *t) {
+static err_t next_tokens(struct vocab *v, int hops, struct vocab_tokens *t) {
     const int64_t row = v->shape.spec->hidden * dtype_bytes(v->shape.act);
     if (hops > 0) {
-        TRY(comm_end(&q->x));
-        TRY(comm_end(&q->targets));
+        TRY(comm_end(&v->next));
+        TRY(comm_end(&v->next_targets));
     }
     *t = passing(v, hops);
     if (hops + 1 == v->mesh->vocab.size) return OK;
     const struct vocab_tokens next = passing(v, hops + 1);
-    TRY(shift_begin(v, t->x, t->n * row, (void *)(uintptr_t)next.x, next.n * row, &q->x));
-    return shift_begin(v, t->targets, 4 * t->n, (void *)(uintptr_t)next.targets, 4 * next.n, &q->targets);
+    TRY(shift_begin(v, t->x, t->n * row, (void *)(uintptr_t)next.x, next.n * row, &v->next));
+    return shift_begin(v, t->targets, 4 * t->n, (void *)(uintptr_t)next.targets, 4 * next.n, &v->next_targets);
 }
 
 /* Own tokens into the first buffer. */
@@ -113,18 +102,16 @@ static void set_out(struct vocab *v, const void *h, const int32_t *targets) {
 
 static err_t tokens_forward(struct vocab *v, const struct vocab_run *own, const struct vocab_tokens *mine) {
     const int p = v->mesh->vocab.size;
-    struct pair q;
-    struct comm_request numbers;
     struct vocab_tokens t = passing(v, 0);
     vocab_fresh(t.m, t.z, t.yt, t.n);
     for (int i = 0; i < p; i++) {
-        TRY(next_tokens(v, i, &q, &t));
-        if (i > 0) TRY(comm_end(&numbers));
+        TRY(next_tokens(v, i, &t));
+        if (i > 0) TRY(comm_end(&v->numbers));
         vocab_fold(v, own, &t);
         const struct vocab_tokens next = passing(v, i + 1);
-        if (p > 1) TRY(shift_begin(v, t.m, 12 * t.n, next.m, 12 * next.n, &numbers));
+        if (p > 1) TRY(shift_begin(v, t.m, 12 * t.n, next.m, 12 * next.n, &v->numbers));
     }
-    if (p > 1) TRY(comm_end(&numbers));
+    if (p > 1) TRY(comm_end(&v->numbers));
     memcpy(mine->m, v->n_ring[p > 1 ? p % 2 : 0], 12 * (size_t)mine->n); /* m, z and y_t lie one behind the other */
     return OK;
 }
@@ -132,20 +119,18 @@ static err_t tokens_forward(struct vocab *v, const struct vocab_run *own, const 
 static err_t tokens_backward(struct vocab *v, const struct vocab_run *own, const struct vocab_tokens *mine, float scale, void *dh) {
     const int p = v->mesh->vocab.size;
     const int64_t width = v->shape.spec->hidden;
-    struct pair q;
-    struct comm_request numbers, gradient;
     struct vocab_tokens t;
     memcpy(v->n_ring[0], mine->m, 12 * (size_t)mine->n);
     for (int i = 0; i < p; i++) {
-        TRY(next_tokens(v, i, &q, &t));
-        if (i > 0) TRY(comm_end(&numbers));
+        TRY(next_tokens(v, i, &t));
+        if (i > 0) TRY(comm_end(&v->numbers));
         const struct vocab_tokens next = passing(v, i + 1);
-        if (i + 1 < p) TRY(shift_begin(v, t.m, 12 * t.n, next.m, 12 * next.n, &numbers));
-        if (i > 0) TRY(comm_end(&gradient));
+        if (i + 1 < p) TRY(shift_begin(v, t.m, 12 * t.n, next.m, 12 * next.n, &v->numbers));
+        if (i > 0) TRY(comm_end(&v->gradient));
         vocab_gradients(v, own, &t, scale, i > 0);
-        if (p > 1) TRY(shift_begin(v, t.dx, 4 * t.n * width, next.dx, 4 * next.n * width, &gradient));
+        if (p > 1) TRY(shift_begin(v, t.dx, 4 * t.n * width, next.dx, 4 * next.n * width, &v->gradient));
     }
-    if (p > 1) TRY(comm_end(&gradient));
+    if (p > 1) TRY(comm_end(&v->gradient));
     vocab_round(v, v->dx_ring[p > 1 ? p % 2 : 0], dh);
     return OK;
 }

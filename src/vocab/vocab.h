@@ -71,6 +71,9 @@ struct vocab {
     float *n_ring[2];   /* (3, N) their m, z and y_t; dtp: (3, P*tile) own, (P, 3, P*tile) of all */
     float *dx_ring[2];  /* (N, H) fp32; dtp: one, (P*tile, H) */
     int64_t *counts;    /* (4, P): tokens of each rank of the block; what an exchange sends and gets, and where */
+    /* ring, under way: what is used next, its targets (tokens), and what is added to. Here and not on the stack: a rank that
+     * fails leaves its own to its peers until it has called abort. */
+    struct comm_request next, next_targets, numbers, gradient;
 };
 
 /* Tile of a strip of `cols` columns. */
