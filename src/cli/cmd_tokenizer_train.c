@@ -29,26 +29,24 @@ const struct opt tokenizer_train_opt_list[] = {
     {0},
 };
 
-/* The texts of a corpus; a completion is a text of its own behind its prompt, as it is when it is encoded. */
+/* The texts of a corpus: each span is a text of its own, as it is when it is encoded. */
 struct texts {
     struct corpus *corpus;
     struct corpus_doc doc;
-    bool completion_left;
+    int64_t next; /* span */
 };
 
 static err_t next_text(void *ctx, const char **text, int64_t *bytes, bool *got) {
     struct texts *t = ctx;
-    if (t->completion_left) {
-        t->completion_left = false;
-        *text = t->doc.completion;
-        *bytes = t->doc.completion_bytes;
-        *got = true;
-        return OK;
+    while (t->next == t->doc.count) {
+        TRY(corpus_next(t->corpus, &t->doc, got));
+        if (!*got) return OK;
+        t->next = 0;
     }
-    TRY(corpus_next(t->corpus, &t->doc, got));
-    t->completion_left = *got && t->doc.completion;
-    *text = t->doc.text;
-    *bytes = t->doc.bytes;
+    const struct corpus_span *s = &t->doc.spans[t->next++];
+    *text = s->text;
+    *bytes = s->bytes;
+    *got = true;
     return OK;
 }
 

@@ -21,6 +21,7 @@ struct corpus {
     struct jsonl *jsonl; /* the file under way, if it is of JSON lines */
     char *text;          /* the document under way, if it is a text file */
     const char *where;
+    struct corpus_span spans[2]; /* of the document just given */
 };
 
 static bool ends_with(const char *path, const char *const *endings) {
@@ -159,19 +160,20 @@ static err_t next_text(struct corpus *c, const char *path, struct corpus_doc *do
         utf8_replace(c->text, room, bytes);
         bytes = room;
     }
-    *doc = (struct corpus_doc){.text = c->text, .bytes = bytes};
+    c->spans[0] = (struct corpus_span){c->text, bytes, true};
+    *doc = (struct corpus_doc){c->spans, 1, false};
     return OK;
 }
 
-static err_t string_of(const json_t *record, const char *key, const char *where, const char **text, int64_t *bytes) {
+static err_t span_of(const json_t *record, const char *key, const char *where, bool counts, struct corpus_span *out) {
     const json_t *v = json_object_get(record, key);
     if (!json_is_string(v)) return FAIL(ERR_FORMAT, "%s: \"%s\" is not a string; write text in quotes", where, key);
-    *text = json_string_value(v);
-    *bytes = (int64_t)json_string_length(v);
+    *out = (struct corpus_span){json_string_value(v), (int64_t)json_string_length(v), counts};
     return OK;
 }
 
-static err_t doc_of_record(const json_t *record, const char *where, struct corpus_doc *doc) {
+static err_t doc_of_record(struct corpus *c, const json_t *record, struct corpus_doc *doc) {
+    const char *where = c->where;
     bool text = json_object_get(record, "text"), prompt = json_object_get(record, "prompt"), completion = json_object_get(record, "completion");
     if (json_object_get(record, "messages"))
         return FAIL(ERR_FORMAT,
@@ -184,10 +186,9 @@ static err_t doc_of_record(const json_t *record, const char *where, struct corpu
                     : prompt     ? "\"prompt\" without \"completion\""
                     : completion ? "\"completion\" without \"prompt\""
                                  : "neither \"text\" nor \"prompt\"");
-    struct corpus_doc d = {0};
-    TRY(string_of(record, text ? "text" : "prompt", where, &d.text, &d.bytes));
-    if (completion) TRY(string_of(record, "completion", where, &d.completion, &d.completion_bytes));
-    *doc = d;
+    TRY(span_of(record, text ? "text" : "prompt", where, text, &c->spans[0]));
+    if (completion) TRY(span_of(record, "completion", where, true, &c->spans[1]));
+    *doc = (struct corpus_doc){c->spans, completion ? 2 : 1, completion};
     return OK;
 }
 
@@ -199,7 +200,7 @@ err_t corpus_next(struct corpus *c, struct corpus_doc *doc, bool *got) {
             TRY(jsonl_next(c->jsonl, &record, got));
             if (*got) {
                 c->where = jsonl_where(c->jsonl);
-                return doc_of_record(record, c->where, doc);
+                return doc_of_record(c, record, doc);
             }
             c->done += jsonl_bytes_read(c->jsonl);
             jsonl_close(c->jsonl);

@@ -91,11 +91,15 @@ MUST err_t loader_unigram_entropy(const struct loader *l, double *nats);
  * line, and folders of these: recursive, sorted by name, taking *.txt *.text *.md *.rst *.pod *.jsonl and saying what
  * was passed over. Compressed files are refused by name. */
 struct corpus;
-struct corpus_doc {
+struct corpus_span { /* a run of UTF-8 text */
     const char *text;
     int64_t bytes;
-    const char *completion; /* NULL for plain text */
-    int64_t completion_bytes;
+    bool counts; /* its tokens are targets of the loss */
+};
+struct corpus_doc {
+    const struct corpus_span *spans;
+    int64_t count;
+    bool masked; /* a fine-tuning sample: counts says what the loss counts. Otherwise all spans count */
 };
 enum { CORPUS_UTF8_STRICT, CORPUS_UTF8_REPLACE };
 MUST err_t corpus_open(const char *paths, int invalid_utf8, struct corpus **out); /* comma-separated */

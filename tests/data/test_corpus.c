@@ -85,6 +85,10 @@ struct expected {
     const char *text, *completion, *where;
 };
 
+static bool span_is(const struct corpus_doc *d, int64_t i, const char *text, int64_t bytes) {
+    return i < d->count && d->spans[i].bytes == bytes && memcmp(d->spans[i].text, text, (size_t)bytes) == 0;
+}
+
 static void gives(const char *paths, int invalid, const struct expected *want, int count) {
     struct corpus *c;
     NEED(corpus_open(paths, invalid, &c));
@@ -96,13 +100,12 @@ static void gives(const char *paths, int invalid, const struct expected *want, i
         if (!CASE(err == OK, "%s, document %d: %s", paths, n, err_message())) break;
         if (!got) break;
         if (!CASE(n < count, "%s gives more than %d documents", paths, count)) break;
-        CASE(d.bytes == (int64_t)strlen(want[n].text) && memcmp(d.text, want[n].text, (size_t)d.bytes) == 0, "document %d is \"%.*s\"", n,
-             (int)d.bytes, d.text);
-        CASE(!d.completion == !want[n].completion, "document %d: completion", n);
-        if (d.completion && want[n].completion)
-            CASE(d.completion_bytes == (int64_t)strlen(want[n].completion) &&
-                     memcmp(d.completion, want[n].completion, (size_t)d.completion_bytes) == 0,
-                 "completion %d is \"%.*s\"", n, (int)d.completion_bytes, d.completion);
+        CASE(span_is(&d, 0, want[n].text, (int64_t)strlen(want[n].text)), "document %d is \"%.*s\"", n, (int)d.spans[0].bytes, d.spans[0].text);
+        const bool sample = want[n].completion;
+        CASE(d.masked == sample && d.count == 1 + sample && d.spans[0].counts == !sample, "document %d: what counts", n);
+        if (sample && d.count == 2)
+            CASE(d.spans[1].counts && span_is(&d, 1, want[n].completion, (int64_t)strlen(want[n].completion)), "completion %d is \"%.*s\"", n,
+                 (int)d.spans[1].bytes, d.spans[1].text);
         size_t have = strlen(corpus_where(c)), tail = strlen(want[n].where);
         CASE(have >= tail && strcmp(corpus_where(c) + have - tail, want[n].where) == 0, "document %d is at %s", n, corpus_where(c));
         n++;
@@ -179,7 +182,7 @@ static void records(void) {
     bool got;
     NEED(corpus_open(in_dir("nul.jsonl"), 0, &c));
     NEED(corpus_next(c, &d, &got));
-    CASE(got && d.bytes == 3 && memcmp(d.text, "a\0b", 3) == 0, "a NUL is a character");
+    CASE(got && span_is(&d, 0, "a\0b", 3), "a NUL is a character");
     corpus_close(c);
 
     static const struct {
@@ -241,7 +244,7 @@ static void long_lines(void) {
         struct corpus_doc d = {0};
         bool got = false;
         NEED(corpus_next(c, &d, &got));
-        CASE(got && d.bytes == lengths[i] && memcmp(d.text, text, (size_t)d.bytes) == 0, "line %d has %lld bytes", i, (long long)d.bytes);
+        CASE(got && span_is(&d, 0, text, lengths[i]), "line %d has %lld bytes", i, (long long)d.spans[0].bytes);
     }
     struct corpus_doc d;
     bool got = true;
@@ -272,8 +275,7 @@ static void invalid(void) {
         bool got = false;
         NEED(corpus_open(in_dir("u.txt"), CORPUS_UTF8_REPLACE, &c));
         NEED(corpus_next(c, &d, &got));
-        CASE(got && d.bytes == UTF8[i].replaced_bytes && memcmp(d.text, UTF8[i].replaced, (size_t)d.bytes) == 0, "text file %d is replaced otherwise",
-             i);
+        CASE(got && span_is(&d, 0, UTF8[i].replaced, UTF8[i].replaced_bytes), "text file %d is replaced otherwise", i);
         corpus_close(c);
         if (UTF8[i].valid == UTF8[i].bytes) continue;
         char says[64];
