@@ -3,7 +3,9 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static int level_now = LOG_STEP;
@@ -31,6 +33,15 @@ void log_line(int level, const char *fmt, ...) {
     pthread_mutex_unlock(&lock);
 }
 
+/* Columns of a terminal on which a line can go over the one before; 0: standard error is none. No escape sequence is needed for
+ * it, so that NO_COLOR has nothing to turn off. */
+static int columns(void) {
+    const char *term = getenv("TERM");
+    struct winsize w;
+    if (!isatty(STDERR_FILENO) || !term || !*term || strcmp(term, "dumb") == 0 || strcmp(term, "unknown") == 0) return 0;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 1 ? w.ws_col : 80;
+}
+
 void log_progress(const char *fmt, ...) {
     if (level_now < LOG_STEP || my_rank != 0) return;
     char text[512];
@@ -39,8 +50,9 @@ void log_progress(const char *fmt, ...) {
     (void)vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     pthread_mutex_lock(&lock);
-    if (isatty(STDERR_FILENO)) {
-        (void)fprintf(stderr, "\r\033[K%s", text);
+    const int room = columns() - 1; /* the last column may wrap */
+    if (room >= 0) {
+        (void)fprintf(stderr, "\r%-*.*s", room, room, text);
         progress_open = true;
     } else {
         (void)fprintf(stderr, "%s\n", text);

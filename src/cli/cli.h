@@ -37,6 +37,7 @@ err_t cmd_doctor(int argc, char **argv);
 err_t cmd_bench(int argc, char **argv);
 err_t cmd_config(int argc, char **argv);
 err_t cmd_help(int argc, char **argv);
+err_t cmd_version(int argc, char **argv);
 
 /* Options that belong to no room. */
 struct cli_opts {

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MOP_VERSION "0.1.0"
+
 static void options(void) {
     struct opt_table tables[OPT_TABLES];
     struct options values;
@@ -36,5 +38,11 @@ err_t cmd_help(int argc, char **argv) {
             return OK;
         }
     TRY(cli_help(argc == 2 ? argv[1] : NULL));
+    return OK;
+}
+
+err_t cmd_version(int argc, char **argv) {
+    if (argc > 1) return FAIL(ERR_USAGE, "mop version takes no words; leave out %.60s", argv[1]);
+    (void)printf("mop %s\n", MOP_VERSION);
     return OK;
 }

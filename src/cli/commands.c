@@ -38,6 +38,7 @@ const struct cli_command cli_commands[] = {
      NULL, false, false, cmd_bench},
     {"config", "print every option's value and where it came from", RUN_WORDS, NULL, true, false, cmd_config},
     {"help", "what a command does; all options", "[COMMAND | options | markdown | man | completion]", NULL, false, false, cmd_help},
+    {"version", "print the version of mop", "", NULL, false, false, cmd_version},
     {0},
 };
 
@@ -70,7 +71,7 @@ err_t cli_help(const char *name) {
     (void)printf("mop %s: %s\n\n", c->name, c->summary);
     for (const char *line = c->usage; line;) {
         const char *end = strchr(line, '\n');
-        (void)printf("  mop %s %.*s\n", c->name, end ? (int)(end - line) : (int)strlen(line), line);
+        (void)printf("  mop %s%s%.*s\n", c->name, *line ? " " : "", end ? (int)(end - line) : (int)strlen(line), line);
         line = end ? end + 1 : NULL;
     }
     if (c->opts) {

@@ -10,8 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MOP_VERSION "0.1.0"
-
 /* A file opened later must not become descriptor 0, 1 or 2: what is printed would go into it. Opened for reading, so
  * that writing there still fails. */
 static void hold_standard_descriptors(void) {
@@ -21,17 +19,9 @@ static void hold_standard_descriptors(void) {
 
 static bool is_help(const char *word) { return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0; }
 
-struct words {
-    int argc;
-    char **argv;
-};
-
 static err_t run(int argc, char **argv) {
     if (argc < 2) return FAIL(ERR_USAGE, "no command; `mop help` lists all");
-    if (strcmp(argv[1], "--version") == 0) {
-        (void)printf("mop %s\n", MOP_VERSION);
-        return OK;
-    }
+    if (strcmp(argv[1], "--version") == 0) return cmd_version(1, argv + 1);
     if (is_help(argv[1])) return cli_help(argc > 2 ? argv[2] : NULL);
     const struct cli_command *c;
     TRY(cli_find(argv[1], &c));
@@ -39,21 +29,15 @@ static err_t run(int argc, char **argv) {
     return c->run(argc - 1, argv + 1);
 }
 
-static err_t on_rank_0(void *arg, int rank, struct comm *world) {
-    const struct words *w = arg;
-    (void)world;
-    return rank == 0 ? run(w->argc, w->argv) : OK;
-}
-
-/* Started by mpirun or srun, what is not a matter of ranks is done once; the other processes wait for it. */
+/* Started by mpirun or srun, what is not a matter of ranks is done once, by the process that the launcher calls rank 0, without MPI:
+ * an interactive step has the environment of ranks and no ranks. */
 static err_t run_once(int argc, char **argv) {
     const char *fault = getenv("MOP_FAULT");
     if (fault) TRY(fault_arm_text(fault));
     const struct cli_command *c = NULL;
-    const bool ranks = argc > 1 && world_launched() && cli_find(argv[1], &c) == OK && c->on_ranks;
-    if (!world_launched() || ranks) return run(argc, argv);
+    const bool on_ranks = argc > 1 && cli_find(argv[1], &c) == OK && c->on_ranks;
     err_clear();
-    return world_run(0, on_rank_0, &(struct words){argc, argv});
+    return on_ranks || world_told_rank() == 0 ? run(argc, argv) : OK;
 }
 
 /* What was printed may still be on its way, to a disk that is full. */

@@ -64,7 +64,7 @@ static void form(const struct cli_command *c, const char *line, size_t n) {
     const size_t says = words + strspn(line + words, " ");
     (void)fputs(says < n ? ".TP\n\\fBmop " : ".PP\n\\fBmop ", stdout);
     text(c->name);
-    (void)fputs("\\fR ", stdout);
+    (void)fputs(words ? "\\fR " : "\\fR", stdout);
     text_n(line, words);
     (void)putchar('\n');
     if (says >= n) return;
@@ -78,11 +78,12 @@ static void command(const struct cli_command *c) {
     (void)putchar('\n');
     text(c->summary);
     (void)fputs(".\n", stdout);
-    for (const char *line = c->usage; *line;) {
+    const char *line = c->usage; /* a command may have no words */
+    do {
         const size_t n = strcspn(line, "\n");
         form(c, line, n);
         line += n + (line[n] == '\n');
-    }
+    } while (*line);
     if (c->takes_run) (void)fputs(".PP\nIt takes the options of a run.\n", stdout);
     if (c->opts) {
         (void)printf(".PP\n%s:\n", c->takes_run ? "Options of its own" : "Options");

@@ -143,6 +143,8 @@ MUST err_t local_world_run(int ranks, rank_main_fn rank_main, void *arg);
 
 /* Did mpirun or srun start this process as one of several? */
 bool world_launched(void);
+/* Which of them the launcher says that this is; 0 where nobody says. Nothing of MPI is asked. */
+int world_told_rank(void);
 
 /* Run rank_main once per rank: as this process's rank of an MPI job where mpirun or srun started several (ranks: 0, or the job's
  * size), else as `ranks` (0: 1) threads. Under MPI a rank's error is logged and ends the job. */

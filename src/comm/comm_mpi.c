@@ -419,9 +419,11 @@ static err_t open_world(struct mpi_world *w, int ranks, int found, struct comm *
     TRY(comm_of(w, all, "world", world));
     log_set_rank(world->rank);
     if (world->size == 1 && told > 1)
-        return FAIL(ERR_USAGE,
-                    "%s started %d ranks, but MPI sees one; start it with the launcher of the MPI it was built with (srun: --mpi=pmix or --mpi=pmi2)",
-                    launcher, told);
+        return FAIL(
+            ERR_USAGE,
+            "%s started %d ranks, but MPI sees one; start it with the launcher of the MPI it was built with (srun: --mpi=pmix or --mpi=pmi2); in "
+            "the shell of an interactive step start it with srun, or with `env -u SLURM_STEP_NUM_TASKS` as one process",
+            launcher, told);
     if (ranks != 0 && ranks != world->size)
         return FAIL(ERR_USAGE, "ranks=%d, but %s started %d; leave ranks out or set it to %d", ranks, launcher, world->size, world->size);
     if (found >= MPI_THREAD_SERIALIZED && !fault_hit(FAULT_THREAD)) w->threaded = pthread_create(&w->thread, NULL, progress, w) == 0;

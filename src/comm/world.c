@@ -35,6 +35,15 @@ bool world_launched(void) {
     return mpi_launched(&launcher) > 1;
 }
 
+/* mpirun's word goes before srun's, which may be of the step that mpirun itself runs in. */
+int world_told_rank(void) {
+    static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID"};
+    if (!world_launched()) return 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (getenv(names[i])) return env_count(names[i]);
+    return 0;
+}
+
 err_t world_run(int ranks, rank_main_fn rank_main, void *arg) {
     if (world_launched()) return mpi_world_run(ranks, rank_main, arg);
     return local_world_run(ranks ? ranks : 1, rank_main, arg);

@@ -37,11 +37,14 @@ is 2 'there is no command' ''
 is 2 'there is no command' --frobnicate
 is 0 '' --version
 says '^mop [0-9]'
+is 0 '' version
+says '^mop [0-9]'
+is 2 'takes no words' version 2
 is 0 '' help
-for c in train eval generate tokenize tokenizer-train parity verify config help; do says "^  $c "; done
+for c in train eval generate tokenize tokenizer-train parity verify config help version; do says "^  $c "; done
 is 0 '' --help
 is 0 '' -h
-for c in train eval generate tokenize tokenizer-train parity verify config help; do
+for c in train eval generate tokenize tokenizer-train parity verify config help version; do
     is 0 '' help $c
     says "mop $c"
     is 0 '' $c --help
@@ -112,6 +115,32 @@ is 2 'bad.yaml:1' config "$tmp/bad.yaml"
 head -c 300000 /dev/zero | tr '\0' '[' >"$tmp/bad.yaml"
 is 2 'bad.yaml' config "$tmp/bad.yaml"
 is 2 'not UTF-8' config "out=$(printf '\377')"
+
+# the environment of a launcher: what is no matter of ranks is done by the process called rank 0, and MPI is not asked
+for c in --version version help config doctor\ speed=0; do
+    # shellcheck disable=SC2086
+    SLURM_STEP_NUM_TASKS=4 "$MOP" $c >"$tmp/out" 2>"$tmp/err" && [ -s "$tmp/out" ] && [ ! -s "$tmp/err" ] && good=1 || good=0
+    count $good "mop $c in an interactive step of four tasks"
+done
+SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=2 "$MOP" version >"$tmp/out" 2>&1 && [ ! -s "$tmp/out" ] && good=1 || good=0
+count $good 'the other tasks of a step have nothing to say'
+OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=0 SLURM_PROCID=1 "$MOP" version >"$tmp/out" 2>&1 && [ -s "$tmp/out" ] && good=1 || good=0
+count $good 'what mpirun says goes before the step that it runs in'
+SLURM_PROCID=3 "$MOP" version >"$tmp/out" 2>&1 && [ -s "$tmp/out" ] && good=1 || good=0
+count $good 'a process that is not one of several speaks'
+
+# progress on a terminal: one line over the other without any escape sequence, and line by line where a terminal cannot
+# shellcheck disable=SC2016
+awk 'BEGIN { for (i = 0; i < 60000; i++) print "word" i % 700, "other" i % 300 }' >"$tmp/words.txt"
+if command -v script >/dev/null; then
+    for term in xterm dumb ''; do
+        TERM=$term script -qec "stty cols 30; '$MOP' tokenizer-train in='$tmp/words.txt' out='$tmp/tokenizer.json' vocab=300" "$tmp/typescript" >/dev/null 2>&1
+        ! grep -q "$(printf '\033')" "$tmp/typescript" && good=1 || good=0
+        count $good "escape sequences on a terminal with TERM=$term"
+        tr '\n' ' ' <"$tmp/typescript" | grep -q "$(printf '\r')counting" && over=1 || over=0
+        if [ "$term" = xterm ]; then count $over 'progress goes over itself'; else count $((1 - over)) "progress goes over itself with TERM=$term"; fi
+    done
+else echo 'SKIP progress on a terminal: no script(1)'; fi
 
 # a result that cannot be written is no success
 "$MOP" help >/dev/full 2>"$tmp/err"

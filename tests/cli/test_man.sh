@@ -31,7 +31,7 @@ if command -v groff >/dev/null; then
     missing=$(while read -r k; do grep -q "^ *$k=" "$tmp/page" || echo "$k"; done <"$tmp/keys")
     [ -s "$tmp/keys" ] && [ -z "$missing" ]
     ok $? "options that the page lacks: $missing"
-    missing=$("$mop" help | sed -n 's/^  \([a-z-]*\)  .*/\1/p' | while read -r c; do grep -q "^ *mop $c " "$tmp/page" || echo "$c"; done)
+    missing=$("$mop" help | sed -n 's/^  \([a-z-]*\)  .*/\1/p' | while read -r c; do grep -q "^ *mop $c\( \|$\)" "$tmp/page" || echo "$c"; done)
     [ -z "$missing" ]
     ok $? "commands that the page lacks: $missing"
     grep -q 'Default: <|endoftext|>\.' "$tmp/page" && grep -q '{"ids": \[\.\.\.\]}' "$tmp/page"
@@ -70,7 +70,7 @@ offers() { # offers WANTED WORDS...: among others
     ok $? "${*@Q} does not offer $want"
 }
 gives 'tokenize tokenizer-train train ' mop t # both begin with it
-gives 'verify ' mop v
+gives 'verify version ' mop v
 gives ' ' mop frobnicate
 gives '--version ' mop --v
 gives 'train.schedule= ' mop train train.sch
