@@ -70,14 +70,14 @@ err_t opt_unknown(const struct opt_set *s, const char *key, const char *origin) 
 
 static err_t entry_init(struct opt_set *s, const struct opt_table *t, const struct opt *o) {
     if (opt_find(s, o->key)) return FAIL(ERR_BUG, "internal: the option %s stands in two tables; remove it from %s", o->key, t->room);
-    ENSURE(strlen(o->key) <= OPT_KEY_MAX && (o->def || o->type == OPT_TEXT));
+    ENSURE(strlen(o->key) <= OPT_KEY_MAX && (o->def || opt_is_text(o->type)));
     struct opt_entry e = {.o = o, .room = t->room, .field = (char *)t->values + o->offset};
     if (o->def) {
         TRY(opt_convert(o, o->def, "default", e.field));
         e.text = strdup(o->def);
         if (!e.text) return FAIL(ERR_NOMEM, "out of memory for the options");
     }
-    if (o->type == OPT_TEXT) {
+    if (opt_is_text(o->type)) {
         const char *text = e.text;
         memcpy(e.field, &text, sizeof text);
     }
@@ -117,15 +117,10 @@ void opt_free(struct opt_set *s) {
     free(s);
 }
 
-err_t opt_store(struct opt_set *s, const char *key, const char *text, const char *origin) {
-    struct opt_entry *e = opt_find(s, key);
+/* ERR_USAGE where a text of an option is not UTF-8: messages and `mop config` print it. */
+static err_t check_utf8(const char *key, const char *text, const char *origin) {
     char shown[OPT_SHOWN_MAX];
-    if (!e && opt_is_group(s, key))
-        return FAIL(ERR_USAGE, "%s: %s is a group of options, not one; write %s.NAME (`mop help options` lists all)", origin, key, key);
-    if (!e) return opt_unknown(s, key, origin);
-    if (text && !*text && e->o->type == OPT_TEXT && !e->o->def) text = NULL; /* "tokenizer=" takes back what a run file gave */
-    if (!text && (e->o->type != OPT_TEXT || e->o->def)) return FAIL(ERR_USAGE, "%s: %s has no value; give one or leave the key out", origin, key);
-    for (const char *p = text; p && *p;) {
+    for (const char *p = text; *p;) {
         uint32_t code;
         int n = opt_utf8(p, &code);
         if (n == 0)
@@ -133,25 +128,44 @@ err_t opt_store(struct opt_set *s, const char *key, const char *text, const char
                         p - text);
         p += n;
     }
-    if (text) TRY(opt_convert(e->o, text, origin, e->field));
-    char *copy = text ? strdup(text) : NULL, *from = strdup(origin);
-    if ((text && !copy) || !from) {
+    return OK;
+}
+
+err_t opt_store(struct opt_set *s, const char *key, const char *text, const char *origin, enum opt_from from) {
+    struct opt_entry *e = opt_find(s, key);
+    if (!e && opt_is_group(s, key))
+        return FAIL(ERR_USAGE, "%s: %s is a group of options, not one; write %s.NAME (`mop help options` lists all)", origin, key, key);
+    if (!e) return opt_unknown(s, key, origin);
+    if (text && !*text && opt_is_text(e->o->type) && !e->o->def) text = NULL; /* "tokenizer=" takes back what a run file gave */
+    if (!text && (!opt_is_text(e->o->type) || e->o->def)) return FAIL(ERR_USAGE, "%s: %s has no value; give one or leave the key out", origin, key);
+    char *copy = NULL;
+    const bool path = e->o->type == OPT_PATH || e->o->type == OPT_PATHS;
+    if (text) TRY(check_utf8(key, text, origin));
+    if (text && path && from != OPT_FROM_PROGRAM) TRY(opt_path(e->o, text, origin, from, &copy));
+    else copy = text ? strdup(text) : NULL;
+    char *where = strdup(origin);
+    err_t err = (text && !copy) || !where ? FAIL(ERR_NOMEM, "out of memory for the option %s", key) : OK;
+    if (err == OK && copy && path) err = check_utf8(key, copy, origin);
+    if (err == OK && copy) err = opt_convert(e->o, copy, origin, e->field);
+    if (err != OK) {
         free(copy);
-        free(from);
-        return FAIL(ERR_NOMEM, "out of memory for the option %s", key);
+        free(where);
+        return err;
     }
     free(e->text);
     free(e->origin);
     e->text = copy;
-    e->origin = from;
-    if (e->o->type == OPT_TEXT) {
+    e->origin = where;
+    if (opt_is_text(e->o->type)) {
         const char *value = copy;
         memcpy(e->field, &value, sizeof value);
     }
     return OK;
 }
 
-err_t opt_set_value(struct opt_set *s, const char *key, const char *value, const char *origin) { return opt_store(s, key, value, origin); }
+err_t opt_set_value(struct opt_set *s, const char *key, const char *value, const char *origin) {
+    return opt_store(s, key, value, origin, OPT_FROM_PROGRAM);
+}
 
 err_t opt_assign(struct opt_set *s, const char *assignment) {
     const char *equals = strchr(assignment, '=');
@@ -164,7 +178,7 @@ err_t opt_assign(struct opt_set *s, const char *assignment) {
                     opt_shown(assignment, shown));
     memcpy(key, assignment, n);
     key[n] = 0;
-    TRY(opt_store(s, key, equals + 1, on_command_line));
+    TRY(opt_store(s, key, equals + 1, on_command_line, OPT_FROM_COMMAND_LINE));
     return OK;
 }
 

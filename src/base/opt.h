@@ -9,18 +9,21 @@
 #include "base/err.h"
 
 enum opt_type {
-    OPT_BOOL,  /* bool:        true|false|yes|no|on|off|1|0 */
-    OPT_INT,   /* int64_t:     decimal, with k, M, G (powers of 1000) or Ki, Mi, Gi behind it; lo..hi */
-    OPT_FLOAT, /* double:      lo..hi */
-    OPT_TEXT,  /* const char*: owned by the option set; NULL where the default is NULL and none was given */
-    OPT_CHOICE /* int:         index into `choices`, "fp32|bf16" */
+    OPT_BOOL,   /* bool:        true|false|yes|no|on|off|1|0 */
+    OPT_INT,    /* int64_t:     decimal, with k, M, G (powers of 1000) or Ki, Mi, Gi behind it; lo..hi */
+    OPT_FLOAT,  /* double:      lo..hi */
+    OPT_TEXT,   /* const char*: owned by the option set; NULL where the default is NULL and none was given */
+    OPT_CHOICE, /* int:         index into `choices`, "fp32|bf16" */
+    OPT_PATH,   /* const char*: as OPT_TEXT; a ~ at the beginning and ${NAME} are what a shell makes of them */
+    OPT_PATHS   /* const char*: several paths, comma-separated; \, is a comma of a name (opt_split) */
 };
+static inline bool opt_is_text(enum opt_type type) { return type == OPT_TEXT || type == OPT_PATH || type == OPT_PATHS; }
 
 struct opt {
     const char *key; /* "train.lr"; a table ends with key NULL */
     enum opt_type type;
     size_t offset;       /* of the field in the room's struct of options */
-    const char *def;     /* as text; NULL: none given (OPT_TEXT only) */
+    const char *def;     /* as text; NULL: none given (texts and paths only) */
     const char *choices; /* OPT_CHOICE */
     double lo, hi;       /* OPT_INT and OPT_FLOAT; both 0: no limits */
     const char *help;    /* one sentence, units included, no full stop */
@@ -49,6 +52,9 @@ MUST err_t opt_set_value(struct opt_set *s, const char *key, const char *value, 
 
 bool opt_given(const struct opt_set *s, const char *key); /* not the default */
 const char *opt_origin(const struct opt_set *s, const char *key);
+
+/* The names of a comma-separated list; "\," in it is a comma of a name. At least one, perhaps empty. Owned by the caller: os_free_list. */
+MUST err_t opt_split(const char *text, char ***names, int64_t *count);
 
 /* Print "key = value  # origin" for all, to standard output, as YAML that reads back to the same. */
 void opt_print(const struct opt_set *s);

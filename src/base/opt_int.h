@@ -1,4 +1,4 @@
-/* Private to the options of base: opt.c (the set), opt_value.c (text to value and back), opt_yaml.c (run files),
+/* Private to the options of base: opt.c (the set), opt_value.c (text to value and back), opt_path.c (paths, lists), opt_yaml.c (run files),
  * opt_print.c (what a person reads). */
 #ifndef MOP_BASE_OPT_INT_H
 #define MOP_BASE_OPT_INT_H
@@ -28,8 +28,12 @@ struct opt_set {
 struct opt_entry *opt_find(const struct opt_set *s, const char *key);
 /* Is `key` the first part of known keys ("train" of "train.lr")? */
 bool opt_is_group(const struct opt_set *s, const char *key);
-/* Convert and store; text NULL: a null, for OPT_TEXT without a default. The entry is as it was on error. */
-MUST err_t opt_store(struct opt_set *s, const char *key, const char *text, const char *origin);
+/* Who wrote a value: a path is what a shell would have made of it, and how much of that is left to do depends on who. */
+enum opt_from { OPT_FROM_PROGRAM, OPT_FROM_COMMAND_LINE, OPT_FROM_FILE };
+/* Convert and store; text NULL: a null, for texts without a default. The entry is as it was on error. */
+MUST err_t opt_store(struct opt_set *s, const char *key, const char *text, const char *origin, enum opt_from from);
+/* The text of an OPT_PATH or OPT_PATHS with ~ and ${NAME} replaced. Owned by the caller: free. */
+MUST err_t opt_path(const struct opt *o, const char *text, const char *origin, enum opt_from from, char **out);
 /* ERR_USAGE that names the nearest known key. */
 MUST err_t opt_unknown(const struct opt_set *s, const char *key, const char *origin);
 

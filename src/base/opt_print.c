@@ -15,7 +15,8 @@ static bool plain(const char *text) {
     return strcmp(text, "null") != 0 && strcmp(text, "Null") != 0 && strcmp(text, "NULL") != 0;
 }
 
-static void print_quoted(const char *text) {
+/* path: a $ is one, no variable's. */
+static void print_quoted(const char *text, bool path) {
     (void)putchar('"');
     while (*text) {
         uint32_t code;
@@ -25,6 +26,7 @@ static void print_quoted(const char *text) {
             code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x2028 || code == 0x2029 || code == 0xfeff || code == 0xfffe || code == 0xffff;
         if (escape) (void)printf("\\u%04x", code);
         else if (code == '"' || code == '\\') (void)printf("\\%c", (char)code);
+        else if (path && (code == '$' || code == '`')) (void)printf("\\\\%c", (char)code);
         else (void)printf("%.*s", n, text);
         text += n > 0 ? n : 1;
     }
@@ -58,9 +60,11 @@ static void print_value(const struct opt_entry *e) {
         (void)printf("%s", choice);
         break;
     case OPT_TEXT:
+    case OPT_PATH:
+    case OPT_PATHS:
         if (!e->text) (void)printf("null");
         else if (plain(e->text)) (void)printf("%s", e->text);
-        else print_quoted(e->text);
+        else print_quoted(e->text, e->o->type != OPT_TEXT);
         break;
     }
 }
@@ -88,8 +92,8 @@ void opt_print(const struct opt_set *s) {
     }
 }
 
-static const char *const type_names[] = {
-    [OPT_BOOL] = "true|false", [OPT_INT] = "whole number", [OPT_FLOAT] = "number", [OPT_TEXT] = "text", [OPT_CHOICE] = "one of"};
+static const char *const type_names[] = {[OPT_BOOL] = "true|false", [OPT_INT] = "whole number", [OPT_FLOAT] = "number", [OPT_TEXT] = "text",
+                                         [OPT_CHOICE] = "one of",   [OPT_PATH] = "path",        [OPT_PATHS] = "paths"};
 
 void opt_help(const struct opt_table *tables, int count) {
     for (int t = 0; t < count; t++) {

@@ -68,7 +68,7 @@ void opt_range(const struct opt *o, char *out, size_t size) {
         (void)snprintf(out, size, "true|false");
     } else if (o->type == OPT_CHOICE) {
         (void)snprintf(out, size, "%s", o->choices);
-    } else if (o->type != OPT_TEXT && has_limits(o)) {
+    } else if (!opt_is_text(o->type) && has_limits(o)) {
         bool open_above = o->hi >= (o->type == OPT_INT ? (double)INT64_MAX : DBL_MAX);
         bool open_below = o->lo <= (o->type == OPT_INT ? (double)INT64_MIN : -DBL_MAX);
         if (open_above && open_below) return;
@@ -180,7 +180,9 @@ err_t opt_convert(const struct opt *o, const char *text, const char *origin, voi
         wrong = parse_choice(o->choices, text, &v.c);
         size = sizeof v.c;
         break;
-    case OPT_TEXT: break; /* the set keeps the text itself */
+    case OPT_TEXT:
+    case OPT_PATH:
+    case OPT_PATHS: break; /* the set keeps the text itself */
     }
     bool numeric = o->type == OPT_INT || o->type == OPT_FLOAT;
     if (!wrong && numeric && has_limits(o) && (number < o->lo || number > o->hi)) wrong = "is out of range";

@@ -62,7 +62,7 @@ static err_t store(struct reader *r, const char *text, size_t line) {
     if (e && e->file == r->s->files)
         return FAIL(ERR_USAGE, "%s: %s was already set in line %lld of this file; remove one of the two", r->where, r->key, (long long)e->line);
     if (!e && !text) return OK; /* "train:" with every line of it commented out */
-    TRY(opt_store(r->s, r->key, text, r->where));
+    TRY(opt_store(r->s, r->key, text, r->where, OPT_FROM_FILE));
     ENSURE(e); /* opt_store refuses unknown keys */
     e->file = r->s->files;
     e->line = (int64_t)line;
@@ -72,6 +72,26 @@ static err_t store(struct reader *r, const char *text, size_t line) {
 static err_t read_scalar(struct reader *r, const yaml_event_t *e) {
     if (has_nul(e)) return FAIL(ERR_USAGE, "%s: the value of %s holds a NUL character; remove it", r->where, r->key);
     TRY(store(r, is_null(e) ? NULL : (const char *)e->data.scalar.value, e->start_mark.line + 1));
+    return OK;
+}
+
+/* An item of a list behind those that are there, commas of its own with a backslash before them (opt_split). */
+static err_t add_item(struct reader *r, char **text, size_t *used, const char *item) {
+    const size_t n = strlen(item);
+    if (n == 0) return FAIL(ERR_USAGE, "%s: a value in the list of %s is empty; leave it out", r->where, r->key);
+    if (item[n - 1] == '\\') /* it would take the comma behind it for one of its own */
+        return FAIL(ERR_USAGE, "%s: a value in the list of %s ends with a backslash; give it alone, or rename the file", r->where, r->key);
+    char *more = realloc(*text, *used + 2 * n + 2);
+    if (!more) return FAIL(ERR_NOMEM, "out of memory for the list of %s", r->key);
+    *text = more;
+    char *to = more + *used;
+    if (*used) *to++ = ',';
+    for (; *item; item++) {
+        if (*item == ',') *to++ = '\\';
+        *to++ = *item;
+    }
+    *to = 0;
+    *used = (size_t)(to - more);
     return OK;
 }
 
@@ -87,19 +107,10 @@ static err_t read_list(struct reader *r, yaml_mark_t start) {
             end = true;
         } else if (e.type != YAML_SCALAR_EVENT) {
             err = FAIL(ERR_USAGE, "%s: the list of %s holds a list or a map; write plain values", r->where, r->key);
-        } else if (has_nul(&e) || e.data.scalar.length == 0 || strchr((const char *)e.data.scalar.value, ',')) {
-            err = FAIL(ERR_USAGE, "%s: a value in the list of %s is empty or holds a comma or a NUL; a list's values are joined by commas", r->where,
-                       r->key);
+        } else if (has_nul(&e)) {
+            err = FAIL(ERR_USAGE, "%s: a value in the list of %s holds a NUL character; remove it", r->where, r->key);
         } else {
-            char *more = realloc(text, used + e.data.scalar.length + 2);
-            if (!more) {
-                err = FAIL(ERR_NOMEM, "out of memory for the list of %s", r->key);
-            } else {
-                text = more;
-                if (used) text[used++] = ',';
-                memcpy(text + used, e.data.scalar.value, e.data.scalar.length + 1);
-                used += e.data.scalar.length;
-            }
+            err = add_item(r, &text, &used, (const char *)e.data.scalar.value);
         }
         yaml_event_delete(&e);
     }

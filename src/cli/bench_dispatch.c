@@ -19,7 +19,7 @@ struct dispatch_opts {
 static const struct opt dispatch_opt_list[] = {
     {.key = "plan", .type = OPT_BOOL, .offset = FIELD(plan), .def = "false", .help = "print the send ratios of the specification's routing profiles"},
     {.key = "in",
-     .type = OPT_TEXT,
+     .type = OPT_PATH,
      .offset = FIELD(in),
      .help = "JSON file with ranks, experts, alpha, min_rows, lambda and counts, whose plan is printed as JSON; - reads standard input"},
     {.key = NULL},

@@ -54,7 +54,8 @@ const struct opt generate_opt_list[] = {
     {.key = "stop",
      .type = OPT_TEXT,
      .offset = FIELD(stop),
-     .help = "strings, comma-separated, before which the new text ends, as it does at the end of a document; none: nothing ends it but tokens="},
+     .help = "strings, comma-separated (\\, is a comma), before which the new text ends, as it does at the end of a document; none: nothing ends it "
+             "but tokens="},
     {.key = "seed", .type = OPT_INT, .offset = FIELD(seed), .def = "1", .lo = 0, .hi = 9e18, .help = "seed of the sampling"},
     {.key = "print",
      .type = OPT_CHOICE,

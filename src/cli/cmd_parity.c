@@ -12,7 +12,7 @@ struct parity_opts {
 
 #define FIELD(name) offsetof(struct parity_opts, name)
 const struct opt parity_opt_list[] = {
-    {.key = "dump", .type = OPT_TEXT, .offset = FIELD(dump), .help = "write our side as a golden file of this name"},
+    {.key = "dump", .type = OPT_PATH, .offset = FIELD(dump), .help = "write our side as a golden file of this name"},
     {.key = "isa",
      .type = OPT_TEXT,
      .offset = FIELD(isa),

@@ -11,7 +11,7 @@ struct plot_opts {
 
 #define FIELD(name) offsetof(struct plot_opts, name)
 const struct opt plot_opt_list[] = {
-    {.key = "out", .type = OPT_TEXT, .offset = FIELD(out), .help = "the picture: FILE.svg, or FILE.html for a page with it; RUN/plot.svg by default"},
+    {.key = "out", .type = OPT_PATH, .offset = FIELD(out), .help = "the picture: FILE.svg, or FILE.html for a page with it; RUN/plot.svg by default"},
     {.key = NULL},
 };
 

@@ -18,12 +18,12 @@ struct tokenize_opts {
 };
 
 const struct opt tokenize_opt_list[] = {
-    {"tokenizer", OPT_TEXT, offsetof(struct tokenize_opts, tokenizer), NULL, NULL, 0, 0, "tokenizer.json, or a folder that holds one"},
-    {"in", OPT_TEXT, offsetof(struct tokenize_opts, in), NULL, NULL, 0, 0, "text files, folders of them and *.jsonl, comma-separated"},
-    {"out", OPT_TEXT, offsetof(struct tokenize_opts, out), NULL, NULL, 0, 0, "token file to write"},
-    {"ids", OPT_TEXT, offsetof(struct tokenize_opts, ids), NULL, NULL, 0, 0, "file for one JSON array of ids a document; -: standard output"},
-    {"decode", OPT_TEXT, offsetof(struct tokenize_opts, decode), NULL, NULL, 0, 0, "JSON lines with {\"ids\": [...]} to turn into text"},
-    {"text", OPT_TEXT, offsetof(struct tokenize_opts, text), NULL, NULL, 0, 0, "file for one JSON string a record of decode; -: standard output"},
+    {"tokenizer", OPT_PATH, offsetof(struct tokenize_opts, tokenizer), NULL, NULL, 0, 0, "tokenizer.json, or a folder that holds one"},
+    {"in", OPT_PATHS, offsetof(struct tokenize_opts, in), NULL, NULL, 0, 0, "text files, folders of them and *.jsonl, comma-separated"},
+    {"out", OPT_PATH, offsetof(struct tokenize_opts, out), NULL, NULL, 0, 0, "token file to write"},
+    {"ids", OPT_PATH, offsetof(struct tokenize_opts, ids), NULL, NULL, 0, 0, "file for one JSON array of ids a document; -: standard output"},
+    {"decode", OPT_PATH, offsetof(struct tokenize_opts, decode), NULL, NULL, 0, 0, "JSON lines with {\"ids\": [...]} to turn into text"},
+    {"text", OPT_PATH, offsetof(struct tokenize_opts, text), NULL, NULL, 0, 0, "file for one JSON string a record of decode; -: standard output"},
     {"data.invalid_utf8", OPT_CHOICE, offsetof(struct tokenize_opts, invalid_utf8), "error", "error|replace", 0, 0,
      "invalid UTF-8 is an error, or U+FFFD takes its place"},
     {"eos", OPT_BOOL, offsetof(struct tokenize_opts, eos), "true", NULL, 0, 0,

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SPECIALS = 256 };
-
 struct trainer_opts {
     const char *in, *out, *special;
     int64_t vocab;
@@ -17,13 +15,13 @@ struct trainer_opts {
 };
 
 const struct opt tokenizer_train_opt_list[] = {
-    {"in", OPT_TEXT, offsetof(struct trainer_opts, in), NULL, NULL, 0, 0, "text files, folders of them and *.jsonl, comma-separated"},
-    {"out", OPT_TEXT, offsetof(struct trainer_opts, out), NULL, NULL, 0, 0,
+    {"in", OPT_PATHS, offsetof(struct trainer_opts, in), NULL, NULL, 0, 0, "text files, folders of them and *.jsonl, comma-separated"},
+    {"out", OPT_PATH, offsetof(struct trainer_opts, out), NULL, NULL, 0, 0,
      "tokenizer.json to write; one of just that name gets a tokenizer_config.json beside it"},
     {"vocab", OPT_INT, offsetof(struct trainer_opts, vocab), "8192", NULL, 256, 1 << 24, "tokens, special ones included"},
     {"pattern", OPT_CHOICE, offsetof(struct trainer_opts, pattern), "gpt2", "gpt2|qwen|llama3", 0, 0,
      "how text is cut into words: as this family does"},
-    {"special", OPT_TEXT, offsetof(struct trainer_opts, special), "<|endoftext|>", NULL, 0, 0, "special tokens, comma-separated"},
+    {"special", OPT_TEXT, offsetof(struct trainer_opts, special), "<|endoftext|>", NULL, 0, 0, "special tokens, comma-separated (\\, is a comma)"},
     {"data.invalid_utf8", OPT_CHOICE, offsetof(struct trainer_opts, invalid_utf8), "error", "error|replace", 0, 0,
      "invalid UTF-8 is an error, or U+FFFD takes its place"},
     {0},
@@ -50,15 +48,12 @@ static err_t next_text(void *ctx, const char **text, int64_t *bytes, bool *got) 
     return OK;
 }
 
-/* Cut `list` at its commas; `names` points into it. */
-static err_t split(char *list, const char *names[SPECIALS], int64_t *count) {
-    *count = 0;
-    if (!*list) return OK;
-    for (char *name; (name = strsep(&list, ",")) != NULL;) {
-        if (!*name) return FAIL(ERR_USAGE, "an empty name in special=; separate the tokens by single commas");
-        if (*count == SPECIALS) return FAIL(ERR_USAGE, "special= names more than %d tokens; name fewer", SPECIALS);
-        names[(*count)++] = name;
-    }
+/* The special tokens; none if the text is empty. */
+static err_t split(const char *text, char ***names, int64_t *count) {
+    if (!*text) return OK;
+    TRY(opt_split(text, names, count));
+    for (int64_t i = 0; i < *count; i++)
+        if (!*(*names)[i]) return FAIL(ERR_USAGE, "an empty name in special=; separate the tokens by single commas");
     return OK;
 }
 
@@ -84,13 +79,11 @@ static err_t write_config(const char *tokenizer, const char *eos) {
 
 static err_t run(const struct trainer_opts *o) {
     if (!o->in || !o->out) return FAIL(ERR_USAGE, "%s= is missing; see `mop help tokenizer-train`", o->in ? "out" : "in");
-    const char *names[SPECIALS];
-    struct tokenizer_train_args a = {
-        .next = next_text, .vocab = o->vocab, .specials = names, .pattern = (enum tok_pattern)o->pattern, .path = o->out};
+    char **names = NULL;
+    struct tokenizer_train_args a = {.next = next_text, .vocab = o->vocab, .pattern = (enum tok_pattern)o->pattern, .path = o->out};
     struct texts texts = {0};
-    char *special = strdup(o->special);
-    if (!special) return FAIL(ERR_NOMEM, "out of memory for the special tokens");
-    err_t err = split(special, names, &a.special_count);
+    err_t err = split(o->special, &names, &a.special_count);
+    a.specials = (const char *const *)names;
     if (err == OK) err = corpus_open(o->in, o->invalid_utf8, &texts.corpus);
     if (err == OK) {
         a.ctx = &texts;
@@ -99,7 +92,7 @@ static err_t run(const struct trainer_opts *o) {
         if (err == OK) err = write_config(o->out, a.special_count ? names[0] : NULL);
     }
     corpus_close(texts.corpus);
-    free(special);
+    os_free_list(names, a.special_count);
     return err;
 }
 

@@ -36,6 +36,8 @@ static const char *kind(const struct opt *o) {
     case OPT_INT: return "INTEGER";
     case OPT_FLOAT: return "NUMBER";
     case OPT_CHOICE: return o->choices;
+    case OPT_PATH: return "PATH";
+    case OPT_PATHS: return "PATH[,PATH...]";
     case OPT_TEXT: break;
     }
     return "TEXT";

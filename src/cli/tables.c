@@ -3,9 +3,9 @@
 #include "cli/cli.h"
 
 const struct opt cli_opt_list[] = {
-    {"out", OPT_TEXT, offsetof(struct cli_opts, out), NULL, NULL, 0, 0,
+    {"out", OPT_PATH, offsetof(struct cli_opts, out), NULL, NULL, 0, 0,
      "folder that a run writes: the model as a Hugging Face folder, log.jsonl, checkpoints in ckpt/"},
-    {"tokenizer", OPT_TEXT, offsetof(struct cli_opts, tokenizer), NULL, NULL, 0, 0, "tokenizer.json, or a folder that holds one"},
+    {"tokenizer", OPT_PATH, offsetof(struct cli_opts, tokenizer), NULL, NULL, 0, 0, "tokenizer.json, or a folder that holds one"},
     {"threads", OPT_INT, offsetof(struct cli_opts, threads), "0", NULL, 0, 1024, "threads that compute; 0: one per CPU; results do not depend on it"},
     {"log.level", OPT_INT, offsetof(struct cli_opts, log_level), "3", NULL, 0, 5,
      "0 errors, 1 warnings, 2 once per run, 3 once per step, 4 per layer, 5 per kernel"},

@@ -1,6 +1,8 @@
 #include "cli/text_out.h"
 
 #include "base/num.h"
+#include "base/opt.h"
+#include "base/os.h"
 #include "data/utf8.h"
 
 #include <stdio.h>
@@ -10,18 +12,14 @@
 err_t text_out_open(struct text_out *s, const struct tokenizer *t, bool print, const char *stops) {
     *s = (struct text_out){.tokenizer = t, .print = print};
     if (!stops) return OK;
-    s->stop_text = strdup(stops);
-    if (!s->stop_text) return FAIL(ERR_NOMEM, "out of memory for the stop strings");
-    for (char *rest = s->stop_text, *one; (one = strsep(&rest, ","));) {
-        if (!*one) return FAIL(ERR_USAGE, "stop=%.80s has an empty string; separate strings by single commas, or write stop=none", stops);
-        if (s->stops == TEXT_OUT_STOPS) return FAIL(ERR_USAGE, "stop= has more than %d strings; give fewer", TEXT_OUT_STOPS);
-        s->stop[s->stops++] = one;
-    }
+    TRY(opt_split(stops, &s->stop, &s->stops));
+    for (int64_t i = 0; i < s->stops; i++)
+        if (!*s->stop[i]) return FAIL(ERR_USAGE, "stop=%.80s has an empty string; separate strings by single commas, or write stop=none", stops);
     return OK;
 }
 
 void text_out_close(struct text_out *s) {
-    free(s->stop_text);
+    os_free_list(s->stop, s->stops);
     free(s->text);
     *s = (struct text_out){0};
 }
@@ -88,7 +86,7 @@ err_t text_out_prompt(struct text_out *s, const int32_t *ids, int64_t count) {
  * there is none. */
 static int64_t find_stop(const struct text_out *s, bool cut) {
     for (int64_t at = s->searched; at < s->bytes; at++)
-        for (int i = 0; i < s->stops; i++) {
+        for (int64_t i = 0; i < s->stops; i++) {
             const int64_t n = (int64_t)strlen(s->stop[i]), left = s->bytes - at;
             if (cut ? n > left && memcmp(s->text + at, s->stop[i], (size_t)left) == 0 : n <= left && memcmp(s->text + at, s->stop[i], (size_t)n) == 0)
                 return at;

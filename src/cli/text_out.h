@@ -5,20 +5,18 @@
 
 #include "data/tokenizer.h"
 
-enum { TEXT_OUT_STOPS = 32 };
-
 struct text_out {
     const struct tokenizer *tokenizer;
     bool print; /* or only look for stop strings */
-    char *stop_text, *stop[TEXT_OUT_STOPS];
-    int stops;
+    char **stop;
+    int64_t stops;
     char *text; /* all that came */
     int64_t bytes, room;
     int64_t searched; /* where a stop string may begin: what lies before is the prompt, or held none */
     int64_t printed;
 };
 
-/* stops: comma-separated strings, or NULL. New: text_out_close, also after an error. */
+/* stops: comma-separated strings (opt_split), or NULL. New: text_out_close, also after an error. */
 MUST err_t text_out_open(struct text_out *s, const struct tokenizer *t, bool print, const char *stops);
 void text_out_close(struct text_out *s);
 

@@ -1,9 +1,9 @@
 #include "data/data.h"
 
 const struct opt data_opt_list[] = {
-    {"data.train", OPT_TEXT, offsetof(struct data_opts, train), NULL, NULL, 0, 0,
+    {"data.train", OPT_PATHS, offsetof(struct data_opts, train), NULL, NULL, 0, 0,
      "token files to train on, comma-separated (mop tokenize makes them)"},
-    {"data.valid", OPT_TEXT, offsetof(struct data_opts, valid), NULL, NULL, 0, 0, "token files to validate on, comma-separated"},
+    {"data.valid", OPT_PATHS, offsetof(struct data_opts, valid), NULL, NULL, 0, 0, "token files to validate on, comma-separated"},
     {"data.seq", OPT_INT, offsetof(struct data_opts, seq), "1024", NULL, 1, 1 << 24, "tokens in a sequence"},
     {"data.pack", OPT_CHOICE, offsetof(struct data_opts, pack), "document", "document|across", 0, 0,
      "attention and positions confined to each document of a sequence, or running across them"},

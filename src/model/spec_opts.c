@@ -3,8 +3,8 @@
 #define AT(field) offsetof(struct model_opts, field)
 
 const struct opt model_opt_list[] = {
-    {"model.init", OPT_TEXT, AT(init), NULL, NULL, 0, 0, "where the model comes from: random, or a Hugging Face folder"},
-    {"model.config", OPT_TEXT, AT(config), NULL, NULL, 0, 0, "with model.init=random: a Hugging Face config.json that describes the model"},
+    {"model.init", OPT_PATH, AT(init), NULL, NULL, 0, 0, "where the model comes from: random, or a Hugging Face folder"},
+    {"model.config", OPT_PATH, AT(config), NULL, NULL, 0, 0, "with model.init=random: a Hugging Face config.json that describes the model"},
     {"model.dtype", OPT_CHOICE, AT(dtype), "fp32", "fp32|bf16", 0, 0, "of weights and activations; with bf16 the optimizer keeps fp32 masters"},
     {"model.family", OPT_TEXT, AT(family), "qwen3_moe", NULL, 0, 0,
      "olmoe, qwen3_moe or mixtral; this and the keys below describe a random model without model.config"},

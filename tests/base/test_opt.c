@@ -11,7 +11,7 @@ struct values {
     bool flag;
     int64_t steps, any;
     double lr, free;
-    const char *out, *name;
+    const char *out, *name, *dir, *files;
     int dtype;
 };
 #define AT(field) offsetof(struct values, field)
@@ -27,6 +27,8 @@ static const struct opt more[] = {
     {"model.any", OPT_INT, AT(any), "-3", NULL, 0, 0, "no limits"},
     {"model.free", OPT_FLOAT, AT(free), "0.1", NULL, 0, 0, "no limits"},
     {"model.deep.name", OPT_TEXT, AT(name), "x", NULL, 0, 0, "a name"},
+    {"dir", OPT_PATH, AT(dir), NULL, NULL, 0, 0, "a folder"},
+    {"files", OPT_PATHS, AT(files), NULL, NULL, 0, 0, "files"},
     {NULL, OPT_BOOL, 0, NULL, NULL, 0, 0, NULL},
 };
 
@@ -250,8 +252,9 @@ static void yaml_bad(void) {
         {"'': b\n", "a key is empty"},
         {"\"a\\0b\": b\n", "a key is empty, holds a NUL"},
         {"out: \"a\\0b\"\n", "holds a NUL"},
-        {"out: [\"a\\0b\"]\n", "holds a comma or a NUL"},
-        {"out: ['a,b']\n", "holds a comma"},
+        {"out: [\"a\\0b\"]\n", "holds a NUL"},
+        {"out: [a, '']\n", "the list of out is empty"},
+        {"out: ['a\\', b]\n", "ends with a backslash"},
         {"out: [[a]]\n", "holds a list or a map"},
         {"out: [{a: b}]\n", "holds a list or a map"},
         {"out: [a\n", "run.yaml:2: not YAML"},
@@ -286,6 +289,73 @@ static void yaml_bad(void) {
     opt_free(s);
 }
 
+/* A path in a run file and what it means; on the command line fewer characters mean something. */
+static void paths(void) {
+    struct opt_set *s = fresh();
+    (void)setenv("HOME", "/home/me", 1);
+    (void)setenv("DATA", "/data/a b", 1);
+    (void)unsetenv("NOT_SET");
+    static const struct {
+        const char *text, *file, *line; /* NULL: refused */
+    } good[] = {{"~", "/home/me", "/home/me"},
+                {"~/x", "/home/me/x", "/home/me/x"},
+                {"./~", "./~", "./~"},
+                {"a~", "a~", "a~"},
+                {"x/~/y", "x/~/y", "x/~/y"},
+                {"${HOME}/x", "/home/me/x", "/home/me/x"},
+                {"$HOME/x", "/home/me/x", "$HOME/x"},
+                {"/r/${DATA}_$HOME", "/r//data/a b_/home/me", "/r//data/a b_$HOME"},
+                {"a\\$b\\`", "a$b`", "a\\$b\\`"},
+                {"\\${HOME}", "${HOME}", "\\/home/me"},
+                {"~you/x", NULL, NULL},
+                {"${NOT_SET}/x", NULL, NULL},
+                {"$NOT_SET/x", NULL, "$NOT_SET/x"},
+                {"a$5", NULL, "a$5"},
+                {"$(id)", NULL, "$(id)"},
+                {"`id`", NULL, "`id`"},
+                {"${HOME:-x}", NULL, "${HOME:-x}"},
+                {"${HOME", NULL, "${HOME"},
+                {"$", NULL, "$"}};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        char yaml[256], line[256];
+        (void)snprintf(yaml, sizeof yaml, "dir: '%s'\n", good[i].text);
+        err_t err = opt_read_yaml(s, file(yaml, -1));
+        CASE(good[i].file ? err == OK && v.dir && strcmp(v.dir, good[i].file) == 0 : err == ERR_USAGE, "%s in a file is %s (%s)", good[i].text, v.dir,
+             err_message());
+        (void)snprintf(line, sizeof line, "dir=%s", good[i].text);
+        err = opt_assign(s, line);
+        CASE(good[i].line ? err == OK && v.dir && strcmp(v.dir, good[i].line) == 0 : err == ERR_USAGE, "%s is %s (%s)", line, v.dir, err_message());
+    }
+    CASE_ERR(opt_assign(s, "dir=~you"), ERR_USAGE, "dir begins with ~you");
+    CASE_ERR(opt_assign(s, "dir=${NOT_SET}"), ERR_USAGE, "the environment has no NOT_SET");
+    CASE_OK(opt_assign(s, "out=~/${HOME}"));
+    CASE(strcmp(v.out, "~/${HOME}") == 0, "a text is no path");
+    (void)setenv("DATA", "\xff", 1);
+    CASE_ERR(opt_assign(s, "dir=${DATA}"), ERR_USAGE, "is not UTF-8");
+    (void)unsetenv("HOME");
+    CASE_ERR(opt_assign(s, "dir=~/x"), ERR_USAGE, "the environment has no HOME");
+
+    (void)setenv("HOME", "/home/me", 1);
+    static const struct {
+        const char *yaml, *names[4];
+    } lists[] = {{"files: a,~/b,./~\n", {"a", "/home/me/b", "./~"}},
+                 {"files: [a, '~/b,c', \"x\\\\$y\"]\n", {"a", "/home/me/b,c", "x$y"}},
+                 {"files: 'a\\,~b,$HOME'\n", {"a,~b", "/home/me"}},
+                 {"files: [',']\n", {","}},
+                 {"files: ['~', 'a\\b']\n", {"/home/me", "a\\b"}}};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        CASE_OK(opt_read_yaml(s, file(lists[i].yaml, -1)));
+        char **names = NULL;
+        int64_t n = 0;
+        NEED(opt_split(v.files, &names, &n));
+        for (int64_t k = 0; k < n; k++)
+            CASE(k < 4 && lists[i].names[k] && strcmp(names[k], lists[i].names[k]) == 0, "name %d of %s is %s", (int)k, lists[i].yaml, names[k]);
+        CASE(n == 4 || !lists[i].names[n], "%s has %d names", lists[i].yaml, (int)n);
+        os_free_list(names, n);
+    }
+    opt_free(s);
+}
+
 /* What opt_print writes reads back to the same values. */
 static void round_trip(void) {
     struct opt_set *s = fresh();
@@ -311,13 +381,15 @@ static void round_trip(void) {
                                         "out=...",
                                         "out=---",
                                         "out=.",
-                                        "out=Null"};
+                                        "out=Null",
+                                        "dir=a$b ${HOME} `c` \\$d \\",
+                                        "files=a\\,b,${HOME},$x"};
     static const char *const lrs[] = {"train.lr=0.1", "train.lr=3e-4", "train.lr=0.30000000000000004", "train.lr=1e-300"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         CASE_OK(opt_assign(s, texts[i]));
         CASE_OK(opt_assign(s, lrs[i % 4]));
         struct values was = v;
-        char *text = v.out ? strdup(v.out) : NULL, path[512];
+        char *text = v.out ? strdup(v.out) : NULL, *dir = v.dir ? strdup(v.dir) : NULL, *files = v.files ? strdup(v.files) : NULL, path[512];
         (void)snprintf(path, sizeof path, "%s/printed.yaml", test_dir());
         (void)fflush(stdout);
         int keep = dup(STDOUT_FILENO);
@@ -330,7 +402,11 @@ static void round_trip(void) {
         CASE(v.steps == was.steps && v.any == was.any && memcmp(&v.lr, &was.lr, sizeof v.lr) == 0 && v.dtype == was.dtype && v.flag == was.flag,
              "numbers come back");
         CASE(text ? v.out && strcmp(v.out, text) == 0 : !v.out, "%s comes back as %s", texts[i], v.out);
+        CASE(dir ? v.dir && strcmp(v.dir, dir) == 0 : !v.dir, "%s comes back as %s", dir, v.dir);
+        CASE(files ? v.files && strcmp(v.files, files) == 0 : !v.files, "%s comes back as %s", files, v.files);
         free(text);
+        free(dir);
+        free(files);
     }
     opt_free(s);
 }
@@ -354,6 +430,7 @@ int main(void) {
     nearest();
     yaml_good();
     yaml_bad();
+    paths();
     round_trip();
     tables_wrong();
     CASE_OK(os_remove_tree(test_dir()));

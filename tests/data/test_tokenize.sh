@@ -45,6 +45,8 @@ fails 1 'absent.txt' tokenizer-train in=absent.txt out=x.json
 ok 'nothing is written where it failed' test ! -e x.json
 mop tokenizer-train in=train.txt out=two.json vocab=300 special='<|a|>,<|b|>' pattern=qwen
 ok 'both special tokens are in the file' grep -q '<|b|>' two.json
+mop tokenizer-train in=train.txt out=comma.json vocab=300 special='<|a\,b|>'
+ok 'a special token may hold a comma' grep -q '"<|a,b|>"' comma.json
 
 # ---- ids and back ----
 cat >in.jsonl <<'EOF'
