@@ -10,6 +10,9 @@
 static const char *const tier_names[] = {"device", "pinned", "host"};
 static const char *const life_names[] = {"run", "step", "layer", "scratch"};
 
+const char *tier_name(enum tier t) { return tier_names[t]; }
+const char *life_name(enum life l) { return life_names[l]; }
+
 static err_t find_line(struct ledger *g, const char *room, const char *what, enum tier tier, enum life life, struct ledger_line **out) {
     for (int i = 0; i < g->lines; i++) {
         struct ledger_line *l = &g->line[i];
@@ -81,23 +84,10 @@ void arena_init(struct arena *a, enum tier tier, enum life life, struct ledger *
     *a = (struct arena){.tier = tier, .life = life, .ledger = ledger};
 }
 
-err_t arena_reserve(struct arena *a, int64_t bytes) {
-    char what[64];
-    (void)snprintf(what, sizeof what, "%s memory for the life of a %s", tier_names[a->tier], life_names[a->life]);
-    void *p;
-    err_t err = os_reserve((size_t)bytes, what, &p);
-    if (err == ERR_NOMEM && a->ledger) ledger_print(a->ledger, LOG_RUN);
-    TRY(err);
-    a->base = p;
+void arena_give(struct arena *a, void *base, int64_t bytes) {
+    a->base = base;
     a->cap = bytes;
     a->used = a->high = 0;
-    return OK;
-}
-
-void arena_release(struct arena *a) {
-    os_release(a->base, (size_t)a->cap);
-    a->base = NULL;
-    a->cap = a->used = 0;
 }
 
 err_t arena_push(struct arena *a, const char *room, const char *what, int64_t bytes, void **out) {

@@ -13,6 +13,9 @@ enum tier { TIER_DEVICE, TIER_PINNED, TIER_HOST, TIER_COUNT };
 enum life { LIFE_RUN, LIFE_STEP, LIFE_LAYER, LIFE_SCRATCH, LIFE_COUNT };
 enum { ARENA_ALIGN = 64, LEDGER_LINES = 192 };
 
+const char *tier_name(enum tier t);
+const char *life_name(enum life l);
+
 struct ledger_line {
     const char *room, *what; /* static strings */
     enum tier tier;
@@ -39,10 +42,10 @@ struct arena {
 };
 
 void arena_init(struct arena *a, enum tier tier, enum life life, struct ledger *ledger);
-MUST err_t arena_reserve(struct arena *a, int64_t bytes); /* then lay out again: used goes back to 0 */
-void arena_release(struct arena *a);
+/* Memory for it, borrowed: then lay out again, used goes back to 0. base NULL: none any more. */
+void arena_give(struct arena *a, void *base, int64_t bytes);
 
-/* `bytes` rounded up to ARENA_ALIGN, zero at first use, borrowed from the arena. In a dry run *out is
+/* `bytes` rounded up to ARENA_ALIGN, borrowed from the arena; what is in it is undefined, on the host zero at first use. In a dry run *out is
  * NULL. ERR_BUG when a reserved arena is too small: the dry run was of something else. */
 MUST err_t arena_push(struct arena *a, const char *room, const char *what, int64_t bytes, void **out);
 int64_t arena_mark(const struct arena *a);

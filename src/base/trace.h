@@ -6,7 +6,9 @@
 
 #include "base/err.h"
 
-enum { TRACE_ROOMS = 16, TRACE_KINDS = 48, TRACE_NAME = 24 };
+enum { TRACE_ROOMS = 16, TRACE_KINDS = 84, TRACE_NAME = 24 };
+/* Kinds that are no kernels, behind those: what a device does beside them. */
+enum { TRACE_COPY = 80, TRACE_FILL, TRACE_UPLOAD, TRACE_FETCH };
 
 /* What an algorithm must do, not what a cache makes of it: arithmetic operations, and bytes with each operand read once and each
  * result written once. */

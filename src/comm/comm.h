@@ -20,6 +20,7 @@
 #ifndef MOP_COMM_COMM_H
 #define MOP_COMM_COMM_H
 
+#include "device/device.h"
 #include "tensor/dtype.h"
 
 #include <string.h>
@@ -70,6 +71,10 @@ struct comm_ops {
     /* Entered by comm_begin and comm_end only; begin finds r->call and r->comm set. */
     err_t (*begin)(struct comm *c, struct comm_request *r) MUST;
     err_t (*end)(struct comm *c, struct comm_request *r) MUST;
+    /* The two halves of end for who has more to do: has it ended (then nothing of it is left)? And wait until it has, or anything else of
+     * this rank's has moved. */
+    err_t (*test)(struct comm *c, struct comm_request *r, bool *done) MUST;
+    err_t (*idle)(struct comm *c, struct comm_request *r) MUST;
 
     /* New: close. Ranks of equal colour form a group, ordered by key, then rank. `name` (static) is for messages. */
     err_t (*split)(struct comm *c, int colour, int key, const char *name, struct comm *out) MUST;
@@ -81,10 +86,11 @@ struct comm_ops {
 struct comm {
     const struct comm_ops *ops;
     int rank, size;
-    const char *name; /* "dispatch": for messages */
-    const char *site; /* of the next operation; COMM and COMM_BEGIN set it */
-    void *group;      /* the back-end's */
-    int64_t ended_ns; /* spent in comm_end and the blocking forms so far: waiting for others, copies and sums */
+    const char *name;      /* "dispatch": for messages */
+    const char *site;      /* of the next operation; COMM and COMM_BEGIN set it */
+    void *group;           /* the back-end's */
+    int64_t ended_ns;      /* spent in waiting for others, copies and sums so far */
+    struct stream *stream; /* what its operations are queued on; NULL: none is queued (before there is a device) */
 };
 
 #define COMM_TEXT_(x) #x
@@ -94,6 +100,13 @@ struct comm {
 #define COMM(c, op, ...) ((c)->site = COMM_HERE, (c)->ops->op((c), __VA_ARGS__))
 /* TRY(COMM_BEGIN(&mesh->dense_gather, comm_call_all_gather(shard, full, bytes), &r)); ... TRY(comm_end(&r)); */
 #define COMM_BEGIN(c, call, r) ((c)->site = COMM_HERE, comm_begin((c), (call), (r)))
+
+/* On device memory: queue the operation on the communicator's stream, behind what is on `s` now; *e is its end, to be awaited by
+ * whatever uses recv or overwrites send: STREAM_AWAIT(s, &e). The call is taken by value, counts and displacements too.
+ *   TRY(COMM_QUEUE(s, &mesh->dense_gather, comm_call_all_gather(shard, full, bytes), &e)); ... TRY(STREAM_AWAIT(s, &e));
+ * COMM_ON: both at once. Collective over c. The blocking form above is for host memory: control numbers. */
+#define COMM_QUEUE(s, c, call, e) comm_queue((s), (c), (call), (e), COMM_HERE)
+#define COMM_ON(s, c, call) comm_on((s), (c), (call), COMM_HERE)
 
 static inline struct comm_call comm_call_all_gather(const void *send, void *recv, int64_t bytes) {
     return (struct comm_call){.op = COMM_ALL_GATHER, .type = DT_U8, .send = send, .recv = recv, .count = bytes};
@@ -123,6 +136,11 @@ static inline struct comm_call comm_call_ring_shift(const void *send, int64_t se
 MUST err_t comm_begin(struct comm *c, struct comm_call call, struct comm_request *r);
 /* Returns when recv is complete and send may be changed, on error too. */
 MUST err_t comm_end(struct comm_request *r);
+
+MUST err_t comm_queue(struct stream *s, struct comm *c, struct comm_call call, struct event *e, const char *site);
+MUST err_t comm_on(struct stream *s, struct comm *c, struct comm_call call, const char *site);
+/* Bytes of a ring that holds the operations of a communicator of `size` ranks which may be under way. */
+int64_t comm_ring_bytes(int size);
 
 const char *comm_op_name(enum comm_op op);
 

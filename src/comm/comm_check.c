@@ -82,6 +82,11 @@ static err_t end(struct comm *c, struct comm_request *r) {
     return FAIL(ERR_BUG, "internal: an operation on %s was ended that never began; please report it", c->name);
 }
 
+static err_t test(struct comm *c, struct comm_request *r, bool *done) {
+    *done = false;
+    return end(c, r);
+}
+
 static err_t split(struct comm *c, int colour, int key, const char *name, struct comm *out) {
     struct checker *k = c->group;
     struct comm part;
@@ -108,6 +113,8 @@ static const struct comm_ops check_ops = {
     COMM_BLOCKING,
     .begin = begin,
     .end = end,
+    .test = test,
+    .idle = end,
     .split = split,
     .close = shut,
     .abort = abort_job,

@@ -15,6 +15,9 @@ err_t comm_do_ring_shift(struct comm *c, const void *send, int64_t send_bytes, v
     .all_gather = comm_do_all_gather, .reduce_scatter = comm_do_reduce_scatter, .all_reduce = comm_do_all_reduce, \
     .all_to_allv = comm_do_all_to_allv, .ring_shift = comm_do_ring_shift
 
+/* comm_queue.c: an operation on host memory, queued and waited for. */
+err_t comm_control(struct comm *c, struct comm_call call, const char *site);
+
 /* Runs of bytes in callers' buffers. */
 struct comm_sent {
     const char *at;

@@ -178,23 +178,43 @@ static err_t begin(struct comm *c, struct comm_request *r) {
     return OK;
 }
 
-/* While it waits for r a rank goes on with all it has begun: peers may wait for those first. */
-static err_t end(struct comm *c, struct comm_request *r) {
-    struct local_seat *s = seat_of(c);
-    for (;;) {
-        uint64_t seen = atomic_load(&s->rings);
-        if (atomic_load(&s->world->stopped)) return local_stopped(s);
-        bool moved = false;
-        for (struct comm_request *p = s->pending; p; p = p->next) TRY(advance(p, &moved));
-        if (r->stage == COMPLETE) break;
-        if (!moved) local_sleep(s, seen, r);
-    }
-    struct comm_request **at = &s->pending;
+/* A rank goes on with all it has begun: peers may wait for those first. */
+static err_t advance_all(struct local_seat *s, bool *moved) {
+    if (atomic_load(&s->world->stopped)) return local_stopped(s);
+    for (struct comm_request *p = s->pending; p; p = p->next) TRY(advance(p, moved));
+    return OK;
+}
+
+static err_t over(struct comm *c, struct comm_request *r) {
+    struct comm_request **at = &seat_of(c)->pending;
     while (*at && *at != r) at = &(*at)->next;
     ENSURE(*at);
     *at = r->next;
     posts_of(r)[c->rank] = NULL;
     return OK;
+}
+
+static err_t test(struct comm *c, struct comm_request *r, bool *done) {
+    bool moved = false;
+    TRY(advance_all(seat_of(c), &moved));
+    *done = r->stage == COMPLETE;
+    return *done ? over(c, r) : OK;
+}
+
+static err_t idle(struct comm *c, struct comm_request *r) {
+    struct local_seat *s = seat_of(c);
+    for (;;) {
+        uint64_t seen = atomic_load(&s->rings);
+        bool moved = false;
+        TRY(advance_all(s, &moved));
+        if (moved || r->stage == COMPLETE) return OK;
+        local_sleep(s, seen, r);
+    }
+}
+
+static err_t end(struct comm *c, struct comm_request *r) {
+    while (r->stage != COMPLETE) TRY(idle(c, r));
+    return over(c, r);
 }
 
 static const struct comm_ops local_ops;
@@ -249,6 +269,8 @@ static const struct comm_ops local_ops = {
     COMM_BLOCKING,
     .begin = begin,
     .end = end,
+    .test = test,
+    .idle = idle,
     .split = split,
     .close = shut,
     .abort = abort_job,

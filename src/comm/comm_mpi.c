@@ -303,24 +303,46 @@ static err_t begin(struct comm *c, struct comm_request *r) {
     return err;
 }
 
-static err_t end(struct comm *c, struct comm_request *r) {
-    struct group *g = c->group;
-    struct mpi_world *w = g->world;
-    struct flight *f = &g->flight[r->stage];
-    for (int tries = 0;; tries++) {
-        pthread_mutex_lock(&w->lock);
-        advance_all(w);
-        if (f->done) break;
-        pthread_mutex_unlock(&w->lock);
-        if (tries < YIELDS) sched_yield();
-        else nap(NAP_NS);
-    }
+/* Under the lock: take what has ended out of the air. */
+static err_t land(struct mpi_world *w, struct flight *f) {
     err_t err = f->err;
     w->flying--;
     f->err = OK;
     f->req = NULL;
-    pthread_mutex_unlock(&w->lock);
     return err == OK ? OK : err_adopt(err, f->message);
+}
+
+static err_t test(struct comm *c, struct comm_request *r, bool *done) {
+    struct group *g = c->group;
+    struct mpi_world *w = g->world;
+    struct flight *f = &g->flight[r->stage];
+    pthread_mutex_lock(&w->lock);
+    advance_all(w);
+    *done = f->done;
+    err_t err = *done ? land(w, f) : OK;
+    pthread_mutex_unlock(&w->lock);
+    return err;
+}
+
+static err_t idle(struct comm *c, struct comm_request *r) {
+    struct group *g = c->group;
+    struct mpi_world *w = g->world;
+    const struct flight *f = &g->flight[r->stage];
+    for (int tries = 0;; tries++) {
+        pthread_mutex_lock(&w->lock);
+        advance_all(w);
+        const bool done = f->done;
+        pthread_mutex_unlock(&w->lock);
+        if (done) return OK;
+        if (tries < YIELDS) sched_yield();
+        else nap(NAP_NS);
+    }
+}
+
+static err_t end(struct comm *c, struct comm_request *r) {
+    bool done;
+    TRY(idle(c, r));
+    return test(c, r, &done);
 }
 
 static void group_free(struct group *g) {
@@ -401,6 +423,8 @@ static const struct comm_ops mpi_ops = {
     COMM_BLOCKING,
     .begin = begin,
     .end = end,
+    .test = test,
+    .idle = idle,
     .split = split,
     .close = shut,
     .abort = abort_job,

@@ -70,8 +70,14 @@ err_t comm_end(struct comm_request *r) {
     return err == OK ? OK : err_frame(err, __func__);
 }
 
+/* With a stream it takes its turn behind what is queued there. */
 static err_t blocking(struct comm *c, struct comm_call call) {
     struct comm_request r;
+    if (c->stream) {
+        const char *site = c->site;
+        c->site = NULL;
+        return comm_control(c, call, site);
+    }
     TRY(comm_begin(c, call, &r));
     TRY(comm_end(&r));
     return OK;

@@ -20,6 +20,17 @@ static err_t end(struct comm *c, struct comm_request *r) {
     return OK;
 }
 
+static err_t test(struct comm *c, struct comm_request *r, bool *done) {
+    *done = true;
+    return end(c, r);
+}
+
+static err_t idle(struct comm *c, struct comm_request *r) {
+    (void)c;
+    (void)r;
+    return OK;
+}
+
 static err_t split(struct comm *c, int colour, int key, const char *name, struct comm *out) {
     (void)c;
     (void)colour;
@@ -37,6 +48,6 @@ static void abort_job(struct comm *c, const char *message) {
 }
 
 static const struct comm_ops self_ops = {
-    .name = "self", COMM_BLOCKING, .begin = begin, .end = end, .split = split, .close = shut, .abort = abort_job};
+    .name = "self", COMM_BLOCKING, .begin = begin, .end = end, .test = test, .idle = idle, .split = split, .close = shut, .abort = abort_job};
 
 void comm_self_init(struct comm *out) { *out = (struct comm){.ops = &self_ops, .rank = 0, .size = 1, .name = "self"}; }

@@ -73,7 +73,15 @@ struct axis {
     int colour;
 };
 
-err_t mesh_open(struct mesh *m, struct comm *world, const struct mesh_opts *o, int64_t experts) {
+static err_t open_streams(struct mesh *m, struct comm *const all[AXES], struct device *d) {
+    for (int i = 0; d && i < AXES; i++) {
+        TRY(device_stream(d, all[i]->name, comm_ring_bytes(all[i]->size), &m->stream[i]));
+        all[i]->stream = &m->stream[i];
+    }
+    return OK;
+}
+
+err_t mesh_open(struct mesh *m, struct comm *world, const struct mesh_opts *o, int64_t experts, struct device *device) {
     int d = 1, e = 1, p = 1, r = world->rank;
     *m = (struct mesh){0};
     TRY(mesh_degrees(o, world->size, experts, &d, &e, &p));
@@ -94,7 +102,7 @@ err_t mesh_open(struct mesh *m, struct comm *world, const struct mesh_opts *o, i
     struct comm *all[AXES];
     mesh_list(m, all);
     for (int i = 0; i < AXES; i++) TRY(open_one(world, axes[i].colour, axes[i].name, o->check, all[i]));
-    return OK;
+    return open_streams(m, all, device);
 }
 
 void mesh_close(struct mesh *m) {
@@ -106,10 +114,12 @@ void mesh_close(struct mesh *m) {
     }
 }
 
-void mesh_self_init(struct mesh *out) {
+err_t mesh_self_open(struct mesh *out, struct device *d) {
     struct comm *all[AXES];
+    *out = (struct mesh){0};
     mesh_list(out, all);
     for (int i = 0; i < AXES; i++) comm_self_init(all[i]);
+    return open_streams(out, all, d);
 }
 
 int64_t mesh_ended_ns(struct mesh *m) {

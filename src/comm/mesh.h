@@ -14,6 +14,7 @@
 #include "comm/comm.h"
 
 struct mesh {
+    struct stream stream[12];         /* of each of: */
     struct comm dense;                /* all W ranks: what all agree on (loss, norm, counts) */
     struct comm dense_gather;         /* all W: weights of the coming layer */
     struct comm dense_scatter;        /* all W: gradients of the layer before */
@@ -38,13 +39,13 @@ extern const struct opt mesh_opt_list[];
 /* D, E_p and P for W ranks and a model of `experts` experts (0: none), checked; ERR_USAGE names the numbers that would do. Local. */
 MUST err_t mesh_degrees(const struct mesh_opts *o, int ranks, int64_t experts, int *seq, int *expert, int *vocab);
 
-/* Open all communicators on `world` (borrowed: it stays the caller's). New: mesh_close, after an error too. Collective over
- * world. */
-MUST err_t mesh_open(struct mesh *m, struct comm *world, const struct mesh_opts *o, int64_t experts);
+/* Open all communicators on `world` (borrowed: it stays the caller's), each with a stream of the device (borrowed; it is freed
+ * later; NULL: none, and nothing is queued). New: mesh_close, after an error too. Collective over world. */
+MUST err_t mesh_open(struct mesh *m, struct comm *world, const struct mesh_opts *o, int64_t experts, struct device *d);
 void mesh_close(struct mesh *m);
 
-/* The mesh of one rank; nothing to close. */
-void mesh_self_init(struct mesh *out);
+/* The mesh of one rank. New: mesh_close. */
+MUST err_t mesh_self_open(struct mesh *out, struct device *d);
 /* What this rank has spent in the mesh's communication so far (struct comm, ended_ns). Local. */
 int64_t mesh_ended_ns(struct mesh *m);
 

@@ -12,10 +12,10 @@ struct linear {
     float *dw_acc; /* (out, in); backward only */
 };
 
-#define linear_forward(ex, l, x, y) linear_forward_at(__FILE__, ex, l, x, y)
+#define linear_forward(ex, l, x, y) linear_forward_at(DEVICE_HERE, ex, l, x, y)
 void linear_forward_at(const char *site, const struct exec *ex, const struct linear *l, const void *x, void *y);
 /* dw_acc += dy^T x, then dx = dy W. */
-#define linear_backward(ex, l, x, dy, dx) linear_backward_at(__FILE__, ex, l, x, dy, dx)
+#define linear_backward(ex, l, x, dy, dx) linear_backward_at(DEVICE_HERE, ex, l, x, dy, dx)
 void linear_backward_at(const char *site, const struct exec *ex, const struct linear *l, const void *x, const void *dy, void *dx);
 
 #endif

@@ -56,19 +56,16 @@ err_t run_take_rows(struct run *r, const struct loader *l, int64_t first) {
 }
 
 err_t run_upload(struct run *r) {
-    const struct device_ops *ops = r->device.ops;
-    struct stream *in = &r->device.copy_in;
+    struct stream *s = &r->device.copy_in;
     const int64_t t = r->shape.tokens, bytes = 4 * t;
     for (int64_t i = 0; i < t; i++) { /* index in the row to index in the micro-batch */
         const int64_t row = i / r->shape.seq * r->shape.seq;
         r->start[i] = (int32_t)(r->host.doc_start[i] < 0 ? i : row + r->host.doc_start[i]);
     }
-    TRY(ops->copy(in, r->batch.ids, r->host.ids, bytes));
-    TRY(ops->copy(in, r->batch.targets, r->host.targets, bytes));
-    TRY(ops->copy(in, r->batch.positions, r->host.positions, bytes));
-    TRY(ops->copy(in, r->batch.doc_start, r->host.doc_start, bytes));
-    struct event arrived;
-    ops->record(in, &arrived);
-    ops->await(&r->device.compute, &arrived);
-    return OK;
+    TRY(STREAM_AFTER(s, &r->device.compute)); /* what still reads the batch before */
+    STREAM_UPLOAD(s, r->batch.ids, r->host.ids, bytes);
+    STREAM_UPLOAD(s, r->batch.targets, r->host.targets, bytes);
+    STREAM_UPLOAD(s, r->batch.positions, r->host.positions, bytes);
+    STREAM_UPLOAD(s, r->batch.doc_start, r->host.doc_start, bytes);
+    return STREAM_AFTER(&r->device.compute, s);
 }

@@ -50,7 +50,7 @@ err_t moved_before(struct run *r, double lr, double norm, double clip, struct mo
     }
     m->count = n;
     struct look k = {r, m, lr, clip > 0 && clip / (norm + 1e-6) < 1 ? (float)(clip / (norm + 1e-6)) : 1.0f};
-    pool_run(r->ex.pool, n, look_at, &k);
+    pool_run(r->device.pool, n, look_at, &k);
     *out = m;
     return OK;
 }

@@ -112,12 +112,12 @@ static err_t plan(struct run *r, const struct run_setup *u, int64_t dry[3]) {
 static const struct mesh_opts mesh_defaults = {.seq = 1};
 
 static err_t open_inner(struct run *r, const struct run_setup *u) {
-    TRY(device_cpu_new(u->threads, &r->device));
+    TRY(device_new(u->device, u->threads, &r->device));
     if (u->isa && strcmp(u->isa, "reference") == 0) kernels_reference(&r->ex.kernels);
     else TRY(kernels_cpu(u->isa, &r->ex.kernels));
-    r->ex.pool = r->device.pool;
-    if (u->world) TRY(mesh_open(&r->mesh, u->world, u->mesh ? u->mesh : &mesh_defaults, r->shape.spec->experts));
-    else mesh_self_init(&r->mesh);
+    r->ex.s = &r->device.compute;
+    if (u->world) TRY(mesh_open(&r->mesh, u->world, u->mesh ? u->mesh : &mesh_defaults, r->shape.spec->experts, &r->device));
+    else TRY(mesh_self_open(&r->mesh, &r->device));
     struct arena *each[3] = {&r->arenas.run, &r->arenas.step, &r->arenas.scratch};
     int64_t dry[3] = {0};
     TRY(plan(r, u, dry));
@@ -131,7 +131,7 @@ static err_t open_inner(struct run *r, const struct run_setup *u) {
                     u->advice ? u->advice : "lower train.micro_batch or data.seq, or take stash.strategy=recompute");
     }
     for (int i = 0; i < 3; i++) {
-        TRY(arena_reserve(each[i], dry[i]));
+        TRY(device_arena(&r->device, each[i], dry[i]));
     }
     TRY(lay_out(r, u));
     for (int i = 0; i < 3; i++) ENSURE(each[i]->high == dry[i]);
@@ -230,9 +230,9 @@ err_t run_open(struct run *r, const struct model_src *src, const struct run_setu
 void run_close(struct run *r, err_t err) {
     if (err != OK && r->mesh.dense.ops && r->mesh.dense.size > 1) r->mesh.dense.ops->abort(&r->mesh.dense, err_message());
     mesh_close(&r->mesh);
-    arena_release(&r->arenas.scratch);
-    arena_release(&r->arenas.step);
-    arena_release(&r->arenas.run);
+    device_arena_release(&r->device, &r->arenas.scratch);
+    device_arena_release(&r->device, &r->arenas.step);
+    device_arena_release(&r->device, &r->arenas.run);
     device_free(&r->device);
 }
 

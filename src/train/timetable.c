@@ -17,14 +17,14 @@ void timetable_begin_step(struct timetable *t, struct run *r) {
         t->steps = t->step_ns = t->tokens = t->comm_ns = 0;
         t->dropped = true;
     }
-    r->ex.trace = &t->trace;
+    r->device.trace = &t->trace;
     t->step_began_ns = os_now_ns();
     t->comm_began_ns = mesh_ended_ns(&r->mesh);
 }
 
 void timetable_end_step(struct timetable *t, struct run *r, int64_t tokens) {
     const int64_t ns = os_now_ns() - t->step_began_ns;
-    r->ex.trace = NULL;
+    r->device.trace = NULL;
     t->steps++;
     t->tokens += tokens;
     t->comm_ns += mesh_ended_ns(&r->mesh) - t->comm_began_ns;
@@ -81,7 +81,7 @@ double timetable_flops_per_token(const struct spec *s, int64_t seq) {
 
 /* Once a run: the peak does not change, and a second report must not take the time again. */
 static double measured_peak(struct timetable *t, const struct run *r) {
-    if (t->peak == 0 && roofline_matmul(&r->ex.kernels, r->ex.pool, r->shape.act, PEAK_NS, &t->peak) != OK) {
+    if (t->peak == 0 && roofline_matmul(&r->ex.kernels, r->device.pool, r->shape.act, PEAK_NS, &t->peak) != OK) {
         log_line(LOG_WARN, "the matrix product at its best is not measured: %s", err_message());
         err_clear();
         t->peak = -1;
@@ -106,7 +106,7 @@ static void print_mfu(struct timetable *t, const struct run *r) {
         (per_token / 6 - pairs) / 1e6, s->layers, (long long)r->shape.seq, s->heads, s->head_dim);
     if (peak <= 0) return;
     log_line(LOG_RUN, "MFU: %.1f %% of %.1f GFLOP/s, the best of %s matrix products of 1024^3, %d threads, %s, measured in this run for 0.2 s",
-             100 * work / peak, peak / 1e9, r->shape.act == DT_BF16 ? "bf16" : "fp32", pool_threads(r->ex.pool), r->ex.kernels.isa);
+             100 * work / peak, peak / 1e9, r->shape.act == DT_BF16 ? "bf16" : "fp32", pool_threads(r->device.pool), r->ex.kernels.isa);
     if (matmul.ns)
         log_line(LOG_RUN, "matrix products: %.1f %% of the step at %.1f GFLOP/s, %.1f %% of that", 100.0 * (double)matmul.ns / (double)t->step_ns,
                  matmul.cost.flops / (double)matmul.ns, 100 * matmul.cost.flops / (double)matmul.ns * 1e9 / peak);

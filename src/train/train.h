@@ -87,7 +87,8 @@ struct run_setup {
     bool train, keep; /* with gradients and moments; intermediates kept */
     bool cache;       /* keys and values of `positions` tokens of one row are kept from call to call; rows 1, not with train */
     int64_t threads;
-    const struct optim_opts *optim; /* train only */
+    const struct device_opts *device; /* NULL: the cpu device */
+    const struct optim_opts *optim;   /* train only */
     struct room_opts rooms;
     struct comm *world;           /* the ranks; NULL: this one alone */
     const struct mesh_opts *mesh; /* NULL: the defaults */

@@ -298,7 +298,7 @@ static inline err_t at_once(void *arg, int rank, struct comm *world) {
     enum { N = 300, AXES = 12 };
     const struct mesh_opts *o = arg;
     struct mesh m;
-    TRY(mesh_open(&m, world, o, 64));
+    TRY(mesh_open(&m, world, o, 64, NULL));
     struct comm *all[AXES] = {&m.dense,        &m.dense_gather,         &m.dense_scatter,  &m.seq,
                               &m.expert,       &m.expert_dispatch,      &m.expert_combine, &m.expert_migrate,
                               &m.expert_shard, &m.expert_shard_scatter, &m.vocab,          &m.vocab_shard};

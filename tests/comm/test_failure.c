@@ -186,7 +186,7 @@ static err_t program(void *arg, int rank, struct comm *world) {
     struct mesh m;
     const struct mesh_opts o = {.seq = 2, .expert = 2, .vocab = 4, .check = *(bool *)arg};
     (void)rank;
-    err_t err = mesh_open(&m, world, &o, 8);
+    err_t err = mesh_open(&m, world, &o, 8, NULL);
     for (int op = 0; op < OPS && err == OK; op++) err = enter(op % 2 ? &m.expert_dispatch : &m.dense, (enum comm_op)op);
     if (err != OK) world->ops->abort(world, err_message());
     mesh_close(&m);

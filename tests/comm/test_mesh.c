@@ -25,7 +25,7 @@ static err_t members(void *arg, int rank, struct comm *world) {
     const struct shape *s = arg;
     struct mesh m;
     int d = (int)s->o.seq, e = (int)s->o.expert, p = (int)s->o.vocab, w = s->w;
-    TRY(mesh_open(&m, world, &s->o, 64L * e));
+    TRY(mesh_open(&m, world, &s->o, 64L * e, NULL));
     TRY(same_ranks(&m.dense, rank, 0, 1, w));
     TRY(same_ranks(&m.dense_gather, rank, 0, 1, w));
     TRY(same_ranks(&m.dense_scatter, rank, 0, 1, w));
@@ -68,7 +68,7 @@ static err_t refused(void *arg, int rank, struct comm *world) {
     struct mesh m;
     (void)arg;
     (void)rank;
-    err_t err = mesh_open(&m, world, &o, 8);
+    err_t err = mesh_open(&m, world, &o, 8, NULL);
     mesh_close(&m);
     return err;
 }
@@ -105,7 +105,7 @@ int main(void) {
     CASE_OK(local_world_run(8, members, &s));
     CASE_OK(local_world_run(8, at_once, &s.o));
     struct mesh self;
-    mesh_self_init(&self);
+    CASE_OK(mesh_self_open(&self, NULL));
     CASE_OK(same_ranks(&self.expert_migrate, 5, 5, 1, 1));
     CASE_ERR(local_world_run(4, refused, NULL), ERR_USAGE, "mesh.seq=3 does not divide ranks=4; set it to one of 1, 2, 4");
     test_degrees();

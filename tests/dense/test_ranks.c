@@ -19,6 +19,7 @@ struct rank {
     struct ledger ledger;
     struct mesh mesh;
     struct dense dense;
+    struct device device;
     struct exec ex;
 };
 
@@ -38,7 +39,9 @@ static err_t open_rank(struct rank *k, const struct setting *s, struct comm *wor
     how.rank = world->rank;
     k->src = &s->src;
     const struct mesh_opts m = {.seq = how.seq, .expert = how.expert, .vocab = how.vocab};
-    TRY(mesh_open(&k->mesh, world, &m, 0));
+    TRY(device_new(NULL, 1, &k->device));
+    k->ex.s = &k->device.compute;
+    TRY(mesh_open(&k->mesh, world, &m, 0, &k->device));
     kernels_reference(&k->ex.kernels);
     const struct shape h = {.spec = &k->src->spec,
                             .split = how,
@@ -51,7 +54,7 @@ static err_t open_rank(struct rank *k, const struct setting *s, struct comm *wor
     struct arena *each[3] = {&k->arenas.run, &k->arenas.step, &k->arenas.scratch};
     for (int i = 0; i < 3; i++) arena_init(each[i], TIER_DEVICE, (enum life)i, &k->ledger);
     TRY(layout(k, s, &how, &h));
-    for (int i = 0; i < 3; i++) TRY(arena_reserve(each[i], each[i]->high));
+    for (int i = 0; i < 3; i++) TRY(device_arena(&k->device, each[i], each[i]->high));
     TRY(layout(k, s, &how, &h));
     for (int64_t i = 0; i < k->src->params.count; i++) {
         const struct param *p = &k->src->params.list[i];
@@ -67,9 +70,10 @@ static err_t open_rank(struct rank *k, const struct setting *s, struct comm *wor
 
 static void close_rank(struct rank *k) {
     mesh_close(&k->mesh);
-    arena_release(&k->arenas.scratch);
-    arena_release(&k->arenas.step);
-    arena_release(&k->arenas.run);
+    device_arena_release(&k->device, &k->arenas.scratch);
+    device_arena_release(&k->device, &k->arenas.step);
+    device_arena_release(&k->device, &k->arenas.run);
+    device_free(&k->device);
 }
 
 static float read_act(enum dtype t, const void *x, int64_t i) {
