@@ -13,6 +13,7 @@
 #include "kernels/embed/embed.h"
 #include "kernels/fold/fold.h"
 #include "kernels/matmul/matmul.h"
+#include "kernels/move/move.h"
 #include "kernels/norm/norm.h"
 #include "kernels/rope/rope.h"
 #include "kernels/route/route.h"
@@ -34,17 +35,27 @@
     X(rows_gather, rows_gather_args)                     \
     X(rows_combine, rows_combine_args)                   \
     X(rows_combine_backward, rows_combine_backward_args) \
+    X(rows_put, rows_put_args)                           \
+    X(rows_sum, rows_sum_args)                           \
+    X(rows_accumulate, rows_accumulate_args)             \
     X(embed_forward, embed_args)                         \
     X(embed_backward, embed_args)                        \
     X(fold_forward, fold_args)                           \
     X(fold_backward, fold_backward_args)                 \
+    X(fold_init, fold_init_args)                         \
+    X(fold_join, fold_join_args)                         \
+    X(loss_sum, loss_sum_args)                           \
+    X(token_losses, token_losses_args)                   \
     X(adamw, adamw_args)                                 \
     X(sumsq, sumsq_args)                                 \
     X(add, add_args)                                     \
     X(bias_forward, bias_args)                           \
     X(bias_backward, bias_args)                          \
     X(clamp_forward, clamp_args)                         \
-    X(clamp_backward, clamp_args)
+    X(clamp_backward, clamp_args)                        \
+    X(copy_rows, copy_rows_args)                         \
+    X(convert, convert_args)                             \
+    X(accumulate, accumulate_args)
 
 struct kernels {
 #define KERNEL_SLOT(name, args) void (*name)(struct pool * pool, const struct args *a);

@@ -16,6 +16,7 @@ static void strip_add(double *sum, const vf *part, int64_t width) {
 #include "kernels/elementwise/elementwise_cpu.h"
 #include "kernels/embed/embed_cpu.h"
 #include "kernels/fold/fold_cpu.h"
+#include "kernels/move/move_cpu.h"
 #include "kernels/norm/norm_cpu.h"
 #include "kernels/rope/rope_cpu.h"
 #include "kernels/route/route_cpu.h"
@@ -46,6 +47,16 @@ static void vector_set(struct kernels *k) {
     k->bias_backward = bias_backward_cpu;
     k->clamp_forward = clamp_forward_cpu;
     k->clamp_backward = clamp_backward_cpu;
+    k->rows_put = rows_put_cpu;
+    k->rows_sum = rows_sum_cpu;
+    k->rows_accumulate = rows_accumulate_cpu;
+    k->fold_init = fold_init_cpu;
+    k->fold_join = fold_join_cpu;
+    k->loss_sum = loss_sum_cpu;
+    k->token_losses = token_losses_cpu;
+    k->copy_rows = copy_rows_cpu;
+    k->convert = convert_cpu;
+    k->accumulate = accumulate_cpu;
 }
 
 #endif

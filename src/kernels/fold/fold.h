@@ -25,4 +25,37 @@ struct fold_backward_args {
     int64_t dy_ld;
 };
 
+/* Fresh numbers: m = -inf, z = yt = 0. */
+struct fold_init_args {
+    int64_t rows;
+    float *m, *z, *yt;
+};
+
+/* Numbers of the same tokens over different columns, joined in the order of the parts: m the largest, z = sum of z_s e^(m_s - m) over
+ * the parts whose z_s is not 0 (or is NaN), yt = sum of yt_s. */
+struct fold_join_args {
+    int64_t rows;
+    int parts;
+    const float *from; /* (parts, 3, rows): m, z, yt */
+    float *m, *z, *yt; /* overwritten */
+};
+
+/* The losses of tokens that have a target: m + log z - yt in fp64, added one by one in the order of rows to *sum_acc; their number to
+ * *count_acc. */
+struct loss_sum_args {
+    int64_t rows;
+    const float *m, *z, *yt;
+    const int32_t *targets; /* negative: none */
+    double *sum_acc;
+    int64_t *count_acc;
+};
+
+/* The same, each rounded to fp32; 0 where there is no target. */
+struct token_losses_args {
+    int64_t rows;
+    const float *m, *z, *yt;
+    const int32_t *targets;
+    float *each;
+};
+
 #endif

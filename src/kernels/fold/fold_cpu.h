@@ -75,3 +75,83 @@ static void fold_backward_task(void *arg, int64_t task, int worker) {
 static void fold_backward_cpu(struct pool *pool, const struct fold_backward_args *b) {
     pool_run(pool, i64_div_up(b->fwd.rows, rows_per_task(b->fwd.cols)), fold_backward_task, (void *)(uintptr_t)b);
 }
+
+/* ---- numbers of tokens: the reference's roundings one for one ---- */
+
+enum { FOLD_NUMBERS = 512, FOLD_LOSSES = 4096 }; /* tokens of a task; whose losses wait on the stack to be added in order */
+
+static void fold_init_task(void *arg, int64_t task, int worker) {
+    (void)worker;
+    const struct fold_init_args *a = arg;
+    for (int64_t i = task * FOLD_LOSSES; i < i64_min(a->rows, (task + 1) * FOLD_LOSSES); i++) {
+        a->m[i] = -INFINITY;
+        a->z[i] = a->yt[i] = 0;
+    }
+}
+
+static void fold_init_cpu(struct pool *pool, const struct fold_init_args *a) {
+    pool_run(pool, i64_div_up(a->rows, FOLD_LOSSES), fold_init_task, (void *)(uintptr_t)a);
+}
+
+static void fold_join_task(void *arg, int64_t task, int worker) {
+    (void)worker;
+    const struct fold_join_args *a = arg;
+    for (int64_t i = task * FOLD_NUMBERS; i < i64_min(a->rows, (task + 1) * FOLD_NUMBERS); i++) {
+        float m = -INFINITY, z = 0, yt = 0;
+        for (int s = 0; s < a->parts; s++) m = fmaxf(m, a->from[3 * a->rows * s + i]);
+        for (int s = 0; s < a->parts; s++) {
+            const float *from = a->from + 3 * a->rows * s + i, z_s = from[a->rows];
+            yt += from[2 * a->rows];
+            if (!(z_s > 0) && z_s == z_s) continue;
+            float term = z_s * expf(from[0] - m);
+            z = z + term;
+        }
+        a->m[i] = m;
+        a->z[i] = z;
+        a->yt[i] = yt;
+    }
+}
+
+static void fold_join_cpu(struct pool *pool, const struct fold_join_args *a) {
+    pool_run(pool, i64_div_up(a->rows, FOLD_NUMBERS), fold_join_task, (void *)(uintptr_t)a);
+}
+
+struct some_losses {
+    const float *m, *z, *yt;
+    int64_t rows;
+    double *loss;
+};
+
+static void losses_task(void *arg, int64_t task, int worker) {
+    (void)worker;
+    const struct some_losses *a = arg;
+    for (int64_t i = task * FOLD_NUMBERS; i < i64_min(a->rows, (task + 1) * FOLD_NUMBERS); i++)
+        a->loss[i] = (double)a->m[i] + log((double)a->z[i]) - (double)a->yt[i];
+}
+
+static void loss_sum_cpu(struct pool *pool, const struct loss_sum_args *a) {
+    double loss[FOLD_LOSSES], sum = *a->sum_acc;
+    int64_t count = *a->count_acc;
+    for (int64_t i = 0; i < a->rows; i += FOLD_LOSSES) {
+        struct some_losses some = {a->m + i, a->z + i, a->yt + i, i64_min(FOLD_LOSSES, a->rows - i), loss};
+        pool_run(pool, i64_div_up(some.rows, FOLD_NUMBERS), losses_task, &some);
+        for (int64_t k = 0; k < some.rows; k++) {
+            if (a->targets[i + k] < 0) continue;
+            sum += loss[k];
+            count++;
+        }
+    }
+    *a->sum_acc = sum;
+    *a->count_acc = count;
+}
+
+static void token_losses_task(void *arg, int64_t task, int worker) {
+    (void)worker;
+    const struct token_losses_args *a = arg;
+    for (int64_t i = task * FOLD_NUMBERS; i < i64_min(a->rows, (task + 1) * FOLD_NUMBERS); i++)
+        a->each[i] = a->targets[i] >= 0 ? (float)((double)a->m[i] + log((double)a->z[i]) - (double)a->yt[i]) : 0.0f;
+}
+
+static void token_losses_cpu(struct pool *pool, const struct token_losses_args *a) {
+    pool_run(pool, i64_div_up(a->rows, FOLD_NUMBERS), token_losses_task, (void *)(uintptr_t)a);
+}

@@ -36,3 +36,46 @@ void fold_backward_ref(struct pool *pool, const struct fold_backward_args *a) {
         }
     }
 }
+
+void fold_init_ref(struct pool *pool, const struct fold_init_args *a) {
+    (void)pool;
+    for (int64_t i = 0; i < a->rows; i++) {
+        a->m[i] = -INFINITY;
+        a->z[i] = a->yt[i] = 0;
+    }
+}
+
+void fold_join_ref(struct pool *pool, const struct fold_join_args *a) {
+    (void)pool;
+    for (int64_t i = 0; i < a->rows; i++) {
+        float m = -INFINITY, z = 0, yt = 0;
+        for (int s = 0; s < a->parts; s++) m = fmaxf(m, a->from[3 * a->rows * s + i]);
+        for (int s = 0; s < a->parts; s++) {
+            const float *from = a->from + 3 * a->rows * s + i, z_s = from[a->rows];
+            if (z_s > 0 || z_s != z_s) { /* 0: it has no column */
+                float term = z_s * expf(from[0] - m);
+                z = z + term;
+            }
+            yt += from[2 * a->rows]; /* 0 but where the target's column is */
+        }
+        a->m[i] = m;
+        a->z[i] = z;
+        a->yt[i] = yt;
+    }
+}
+
+static double token_loss(const float *m, const float *z, const float *yt, int64_t i) { return (double)m[i] + log((double)z[i]) - (double)yt[i]; }
+
+void loss_sum_ref(struct pool *pool, const struct loss_sum_args *a) {
+    (void)pool;
+    for (int64_t i = 0; i < a->rows; i++) {
+        if (a->targets[i] < 0) continue;
+        *a->sum_acc += token_loss(a->m, a->z, a->yt, i);
+        ++*a->count_acc;
+    }
+}
+
+void token_losses_ref(struct pool *pool, const struct token_losses_args *a) {
+    (void)pool;
+    for (int64_t i = 0; i < a->rows; i++) a->each[i] = a->targets[i] >= 0 ? (float)token_loss(a->m, a->z, a->yt, i) : 0.0f;
+}

@@ -51,4 +51,33 @@ struct rows_combine_backward_args {
     float *dw;      /* (tokens, k) */
 };
 
+/* y[to[i]] = x[from[i]] for i in order; NULL: i itself; a negative index leaves i out. No row of y is named twice. */
+struct rows_put_args {
+    int64_t rows, bytes; /* of a row */
+    const int32_t *from, *to;
+    int64_t x_rows, y_rows;
+    const void *x;
+    void *y;
+};
+
+/* y[r] = sum over i in [first[r], first[r + 1]) of x[token[i]], from 0 and in order, in fp32. */
+struct rows_sum_args {
+    enum dtype act;
+    int64_t rows, width, tokens; /* tokens: at least first[rows] */
+    const int32_t *first;        /* (rows + 1) */
+    const int32_t *token;        /* (tokens) */
+    int64_t x_rows;
+    const void *x; /* (x_rows, width) act */
+    float *y;      /* (rows, width) overwritten */
+};
+
+/* y_acc[to[i]] += x[i]; NULL: i itself; negative: left out. No row of y is named twice. */
+struct rows_accumulate_args {
+    int64_t rows, width;
+    const int32_t *to;
+    int64_t y_rows;
+    const float *x; /* (rows, width) */
+    float *y_acc;   /* (y_rows, width) */
+};
+
 #endif

@@ -53,3 +53,53 @@ static void rows_combine_backward_task(void *arg, int64_t task, int worker) {
 static void rows_combine_backward_cpu(struct pool *pool, const struct rows_combine_backward_args *a) {
     pool_run(pool, i64_div_up(a->tokens, rows_per_task(a->width * a->k)), rows_combine_backward_task, (void *)(uintptr_t)a);
 }
+
+static void rows_put_task(void *arg, int64_t task, int worker) {
+    (void)worker;
+    const struct rows_put_args *a = arg;
+    const int64_t per = rows_per_task(a->bytes / 2);
+    for (int64_t i = task * per; i < i64_min(a->rows, (task + 1) * per); i++) {
+        const int64_t from = a->from ? a->from[i] : i, to = a->to ? a->to[i] : i;
+        if (from >= 0 && to >= 0) memcpy((char *)a->y + to * a->bytes, (const char *)a->x + from * a->bytes, (size_t)a->bytes);
+    }
+}
+
+static void rows_put_cpu(struct pool *pool, const struct rows_put_args *a) {
+    pool_run(pool, i64_div_up(a->rows, rows_per_task(a->bytes / 2)), rows_put_task, (void *)(uintptr_t)a);
+}
+
+/* A strip of columns for all rows: some rows have many tokens. */
+static void rows_sum_task(void *arg, int64_t task, int worker) {
+    (void)worker;
+    const struct rows_sum_args *a = arg;
+    const int64_t c0 = task * STRIP, width = i64_min(STRIP, a->width - c0);
+    for (int64_t r = 0; r < a->rows; r++) {
+        vf sum[STRIP / L] = {{0}};
+        for (int64_t i = a->first[r]; i < a->first[r + 1]; i++)
+            for (int64_t c = 0; c < width; c += L) sum[c / L] += vf_load_act(a->act, a->x, a->token[i] * a->width + c0 + c, width - c);
+        for (int64_t c = 0; c < width; c += L) vf_store_act(DT_F32, a->y, r * a->width + c0 + c, width - c, sum[c / L]);
+    }
+}
+
+static void rows_sum_cpu(struct pool *pool, const struct rows_sum_args *a) {
+    pool_run(pool, i64_div_up(a->width, STRIP), rows_sum_task, (void *)(uintptr_t)a);
+}
+
+static void rows_accumulate_task(void *arg, int64_t task, int worker) {
+    (void)worker;
+    const struct rows_accumulate_args *a = arg;
+    const int64_t per = rows_per_task(a->width);
+    for (int64_t i = task * per; i < i64_min(a->rows, (task + 1) * per); i++) {
+        const int64_t to = a->to ? a->to[i] : i;
+        if (to < 0) continue;
+        for (int64_t c = 0; c < a->width; c += L) {
+            const int64_t n = a->width - c;
+            vf sum = vf_load_act(DT_F32, a->y_acc, to * a->width + c, n) + vf_load_act(DT_F32, a->x, i * a->width + c, n);
+            vf_store_act(DT_F32, a->y_acc, to * a->width + c, n, sum);
+        }
+    }
+}
+
+static void rows_accumulate_cpu(struct pool *pool, const struct rows_accumulate_args *a) {
+    pool_run(pool, i64_div_up(a->rows, rows_per_task(a->width)), rows_accumulate_task, (void *)(uintptr_t)a);
+}

@@ -61,3 +61,29 @@ void rows_combine_backward_ref(struct pool *pool, const struct rows_combine_back
         a->dw[i] = (float)dot;
     }
 }
+
+void rows_put_ref(struct pool *pool, const struct rows_put_args *a) {
+    (void)pool;
+    for (int64_t i = 0; i < a->rows; i++) {
+        const int64_t from = a->from ? a->from[i] : i, to = a->to ? a->to[i] : i;
+        if (from >= 0 && to >= 0) memcpy((char *)a->y + to * a->bytes, (const char *)a->x + from * a->bytes, (size_t)a->bytes);
+    }
+}
+
+void rows_sum_ref(struct pool *pool, const struct rows_sum_args *a) {
+    (void)pool;
+    for (int64_t r = 0; r < a->rows; r++)
+        for (int64_t c = 0; c < a->width; c++) {
+            float sum = 0;
+            for (int64_t i = a->first[r]; i < a->first[r + 1]; i++) sum += act_load(a->act, a->x, a->token[i] * a->width + c);
+            a->y[r * a->width + c] = sum;
+        }
+}
+
+void rows_accumulate_ref(struct pool *pool, const struct rows_accumulate_args *a) {
+    (void)pool;
+    for (int64_t i = 0; i < a->rows; i++) {
+        const int64_t to = a->to ? a->to[i] : i;
+        for (int64_t c = 0; to >= 0 && c < a->width; c++) a->y_acc[to * a->width + c] += a->x[i * a->width + c];
+    }
+}
