@@ -1,6 +1,7 @@
 /* The weights of a Hugging Face folder, held against their index and against a model. */
 #include "ckpt/ckpt_int.h"
 
+#include "base/json.h"
 #include "base/num.h"
 
 #include <inttypes.h>
@@ -104,7 +105,7 @@ err_t st_open_folder(const char *dir, struct st_reader **out) {
     int64_t bytes;
     TRY(os_read_all(index, CKPT_JSON_MAX, &text, &bytes));
     json_error_t why;
-    json_t *root = json_loadb(text, (size_t)bytes, JSON_REJECT_DUPLICATES, &why);
+    json_t *root = json_read(text, bytes, 0, &why);
     free(text);
     if (!root) return FAIL(ERR_FORMAT, "%s:%d: not JSON: %.120s; copy the folder again", index, why.line, why.text);
     err_t err = open_shards(dir, index, json_object_get(root, "weight_map"), out);

@@ -2,6 +2,7 @@
  * a tensor that st_at gives can be read without another check. */
 #include "ckpt/ckpt_int.h"
 
+#include "base/json.h"
 #include "base/num.h"
 
 #include <inttypes.h>
@@ -90,8 +91,10 @@ static err_t parse_metadata(const char *path, const json_t *metadata) {
     const char *key;
     json_t *value;
     if (!json_is_object(metadata)) return FAIL(ERR_FORMAT, "%s: __metadata__ is not an object; " AGAIN, path);
-    json_object_foreach((json_t *)metadata, key, value) if (!json_is_string(value)) return FAIL(
-        ERR_FORMAT, "%s: __metadata__: the value of %.60s is not a string; " AGAIN, path, key);
+    json_object_foreach((json_t *)metadata, key, value) {
+        if (!json_is_string(value) && !json_mark(value))
+            return FAIL(ERR_FORMAT, "%s: __metadata__: the value of %.60s is not a string; " AGAIN, path, key);
+    }
     return OK;
 }
 
@@ -129,38 +132,13 @@ static err_t make_room(struct st_reader *r, int64_t more) {
     return OK;
 }
 
-static bool beyond_int64(const json_t *list) {
-    for (size_t i = 0; i < json_array_size(list); i++)
-        if (json_number_value(json_array_get(list, i)) >= 0x1p63 || json_number_value(json_array_get(list, i)) < -0x1p63) return true;
-    return false;
-}
-
-/* "tensor NAME: " of the first whose shape or offsets hold a whole number beyond 64 bits, which a parser refuses before any name is
- * known; "" where it is elsewhere. */
-static void name_overflow(const char *header, int64_t bytes, char out[CKPT_NAME_MAX + 16]) {
-    json_t *root = json_loadb(header, (size_t)bytes, JSON_DECODE_INT_AS_REAL, NULL);
-    const char *name;
-    json_t *entry;
-    out[0] = 0;
-    json_object_foreach(root, name, entry) {
-        if (!beyond_int64(json_object_get(entry, "shape")) && !beyond_int64(json_object_get(entry, "data_offsets"))) continue;
-        (void)snprintf(out, CKPT_NAME_MAX + 16, "tensor %.*s: ", CKPT_NAME_MAX, name);
-        break;
-    }
-    json_decref(root);
-}
-
 static err_t parse_header(struct st_reader *r, struct st_file *f, const char *header, int64_t bytes) {
     if (bytes == 0 || header[0] != '{') return FAIL(ERR_FORMAT, "%s: its header does not begin with '{'; " AGAIN, f->path);
     json_error_t why;
-    json_t *root = json_loadb(header, (size_t)bytes, JSON_REJECT_DUPLICATES, &why);
-    if (!root) {
-        if (json_error_code(&why) == json_error_out_of_memory)
-            return FAIL(ERR_NOMEM, "%s: no memory for its header of %" PRId64 " bytes; free some memory", f->path, bytes);
-        char tensor[CKPT_NAME_MAX + 16] = "";
-        if (json_error_code(&why) == json_error_numeric_overflow) name_overflow(header, bytes, tensor);
-        return FAIL(ERR_FORMAT, "%s: %sits header is not JSON at byte %d: %.120s; " AGAIN, f->path, tensor, why.position, why.text);
-    }
+    json_t *root = json_read(header, bytes, 0, &why);
+    if (!root && json_error_code(&why) == json_error_out_of_memory)
+        return FAIL(ERR_NOMEM, "%s: no memory for its header of %" PRId64 " bytes; free some memory", f->path, bytes);
+    if (!root) return FAIL(ERR_FORMAT, "%s: its header is not JSON at byte %d: %.120s; " AGAIN, f->path, why.position, why.text);
     struct place at = {f->path, r->file_count - 1, f->data, f->bytes - f->data};
     int64_t first = r->count;
     err_t err = make_room(r, (int64_t)json_object_size(root));

@@ -1,3 +1,4 @@
+#include "base/json.h"
 #include "base/os.h"
 #include "cli/plot.h"
 
@@ -70,7 +71,7 @@ static err_t read_lines(const char *path, const char *text, int64_t bytes, struc
     int64_t n = 0;
     for (const char *p = text, *end; (end = memchr(p, '\n', (size_t)(text + bytes - p))); p = end + 1) {
         (void)snprintf(where, sizeof where, "%s:%lld", path, (long long)++n);
-        json_t *line = json_loadb(p, (size_t)(end - p), JSON_REJECT_DUPLICATES, &why);
+        json_t *line = json_read(p, end - p, 0, &why);
         if (!line) return FAIL(ERR_FORMAT, "%s: not JSON: %s; is this the log of a run of mop train?", where, why.text);
         err_t err = read_line(where, line, r);
         json_decref(line);

@@ -166,16 +166,14 @@ static err_t next_text(struct corpus *c, const char *path, struct corpus_doc *do
 }
 
 static err_t span_of(const json_t *record, const char *key, const char *where, bool counts, struct corpus_span *out) {
-    const json_t *v = json_object_get(record, key);
-    if (!json_is_string(v)) return FAIL(ERR_FORMAT, "%s: \"%s\" is not a string; write text in quotes", where, key);
-    *out = (struct corpus_span){json_string_value(v), (int64_t)json_string_length(v), counts};
-    return OK;
+    *out = (struct corpus_span){.counts = counts};
+    return jsonl_string(record, key, where, &out->text, &out->bytes);
 }
 
 static err_t doc_of_record(struct corpus *c, const json_t *record, struct corpus_doc *doc) {
     const char *where = c->where;
-    bool text = json_object_get(record, "text"), prompt = json_object_get(record, "prompt"), completion = json_object_get(record, "completion");
-    if (json_object_get(record, "messages"))
+    const bool text = jsonl_column(record, "text"), prompt = jsonl_column(record, "prompt"), completion = jsonl_column(record, "completion");
+    if (jsonl_column(record, "messages"))
         return FAIL(ERR_FORMAT,
                     "%s has \"messages\": chat records are not supported; write them as {\"prompt\": ..., \"completion\": ...}, the chat template "
                     "applied",

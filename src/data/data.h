@@ -119,5 +119,9 @@ void jsonl_close(struct jsonl *j);
 MUST err_t jsonl_next(struct jsonl *j, const struct json_t **record, bool *got); /* borrowed until the next call; *got false at the end */
 const char *jsonl_where(const struct jsonl *j);                                  /* "FILE:LINE" of that record */
 int64_t jsonl_bytes_read(const struct jsonl *j);
+/* The value under a key of a record; NULL where it is absent or null, which are the same. */
+const struct json_t *jsonl_column(const struct json_t *record, const char *key);
+/* The text under it, borrowed; ERR_FORMAT names the key where there is none. */
+MUST err_t jsonl_string(const struct json_t *record, const char *key, const char *where, const char **text, int64_t *bytes);
 
 #endif

@@ -1,14 +1,14 @@
 /* JSON lines, streamed: the buffer holds the line under way and what was read beyond it. */
+#include "base/json.h"
 #include "base/os.h"
 #include "data/data_int.h"
 #include "data/utf8.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = 1 << 20 };
+enum { CHUNK = 1 << 20, SHOWN = 60 };
 
 struct jsonl {
     char *path;
@@ -141,10 +141,7 @@ err_t jsonl_next(struct jsonl *j, const struct json_t **record, bool *got) {
     } while (blank(line, count));
     TRY(clean_line(j, &line, &count));
     json_error_t why;
-    const size_t flags = JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES;
-    j->record = json_loadb(line, (size_t)count, flags, &why);
-    if (!j->record && json_error_code(&why) == json_error_numeric_overflow) /* a number that nobody here asks for may be beyond 64 bits */
-        j->record = json_loadb(line, (size_t)count, flags | JSON_DECODE_INT_AS_REAL, &why);
+    j->record = json_read(line, count, JSON_NULS | (j->invalid == CORPUS_UTF8_REPLACE ? JSON_REPLACE : 0), &why);
     if (!j->record) {
         if (json_error_code(&why) == json_error_out_of_memory)
             return FAIL(ERR_NOMEM, "out of memory for the %lld bytes of %s:%lld; split the record", (long long)count, j->path, (long long)j->line);
@@ -156,5 +153,27 @@ err_t jsonl_next(struct jsonl *j, const struct json_t **record, bool *got) {
     (void)snprintf(j->where, sizeof j->where, "%s:%lld", j->path, (long long)j->line);
     *record = j->record;
     *got = true;
+    return OK;
+}
+
+const struct json_t *jsonl_column(const struct json_t *record, const char *key) {
+    const json_t *v = json_object_get(record, key);
+    return json_is_null(v) ? NULL : v;
+}
+
+err_t jsonl_string(const struct json_t *record, const char *key, const char *where, const char **text, int64_t *bytes) {
+    const json_t *v = jsonl_column(record, key);
+    const char *mark = json_mark(v);
+    if (mark && mark[0] == '"')
+        return FAIL(ERR_FORMAT,
+                    "%s: \"%s\" has an escape for half of a surrogate pair, which is no character; correct it or set "
+                    "data.invalid_utf8=replace",
+                    where, key);
+    char shown[SHOWN];
+    if (!json_is_string(v))
+        return FAIL(ERR_FORMAT, "%s: \"%s\" is %s, not a string; write text in quotes", where, key,
+                    v ? json_show(v, shown, sizeof shown) : "missing");
+    *text = json_string_value(v);
+    *bytes = (int64_t)json_string_length(v);
     return OK;
 }

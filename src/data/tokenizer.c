@@ -1,10 +1,9 @@
 #include "data/tokenizer_int.h"
 
+#include "base/json.h"
 #include "base/log.h"
 #include "base/os.h"
 #include "data/utf8.h"
-
-#include <jansson.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -51,14 +50,14 @@ static err_t find_eos(struct tokenizer *t, const char *path) {
     int64_t bytes;
     TRY(os_read_all(config, MAX_FILE, &text, &bytes));
     json_error_t e;
-    json_t *root = json_loadb(text, (size_t)bytes, JSON_ALLOW_NUL, &e);
+    json_t *root = json_read(text, bytes, JSON_NULS, &e);
     free(text);
     if (!json_is_object(root)) {
         json_decref(root);
         return FAIL(ERR_FORMAT, "%s: %s; correct the file or remove it", config, root ? "is not an object" : e.text);
     }
     const json_t *eos = json_object_get(root, "eos_token");
-    if (json_is_object(eos)) eos = json_object_get(eos, "content");
+    if (json_is_object(eos) && !json_mark(eos)) eos = json_object_get(eos, "content");
     err_t err = OK;
     if (json_is_string(eos)) {
         t->eos = tokenizer_id(t, json_string_value(eos));

@@ -2,10 +2,9 @@
  * tokenizer that is nearly right gives a model other ids than it was trained on. docs/formats/tokenizer.md says what is had. */
 #include "data/tokenizer_int.h"
 
+#include "base/json.h"
 #include "base/log.h"
 #include "data/utf8.h"
-
-#include <jansson.h>
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -462,7 +461,7 @@ static err_t load_root(struct load *l, json_t *root) {
 err_t tokenizer_load(struct tokenizer *t, const char *path, const char *json, int64_t bytes) {
     struct load l = {.t = t, .path = path};
     json_error_t e;
-    json_t *root = json_loadb(json, (size_t)bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &e);
+    json_t *root = json_read(json, bytes, JSON_NULS, &e);
     if (!root) {
         if (json_error_code(&e) == json_error_out_of_memory)
             return FAIL(ERR_NOMEM, "%s: no memory to read %lld bytes of JSON; free some", path, (long long)bytes);

@@ -2,6 +2,7 @@
  * known to be unread (config_keys.c). */
 #include "model/config_int.h"
 
+#include "base/json.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -211,12 +212,8 @@ static err_t read_all(struct config *c, struct spec *s) {
 
 err_t spec_from_json(const char *path, const char *text, int64_t bytes, struct spec *out) {
     json_error_t why;
-    json_t *root = json_loadb(text, (size_t)bytes, JSON_REJECT_DUPLICATES, &why);
-    if (!root) {
-        for (char *p = why.text; *p; p++) /* it quotes the file, whatever that holds */
-            if ((unsigned char)*p < ' ' || *p == 0x7f) *p = '?';
-        return FAIL(ERR_FORMAT, "%s: not JSON at line %d, column %d: %s; correct the file", path, why.line, why.column, why.text);
-    }
+    json_t *root = json_read(text, bytes, 0, &why);
+    if (!root) return FAIL(ERR_FORMAT, "%s: not JSON at line %d, column %d: %s; correct the file", path, why.line, why.column, why.text);
     struct spec s = {0};
     struct config c = {0};
     err_t err;

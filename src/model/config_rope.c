@@ -2,6 +2,8 @@
  * Where the two disagree transformers 4 and 5 read different models from one file: refused. */
 #include "model/config_int.h"
 
+#include "base/json.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -23,7 +25,7 @@ static err_t take_object(struct config *c, const char *key, const json_t **out) 
         json_t *name = json_string(inner);
         (void)config_show(name, shown);
         json_decref(name);
-        if (json_is_object(value))
+        if (json_is_object(value) && !json_mark(value))
             return FAIL(ERR_FORMAT, "%s: key %s holds an object under %s: RoPE of its own per type of layer is not supported; give one for all",
                         c->path, key, shown);
     }

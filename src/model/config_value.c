@@ -1,5 +1,6 @@
 #include "model/config_int.h"
 
+#include "base/json.h"
 #include "base/log.h"
 
 #include <math.h>
@@ -18,12 +19,7 @@ void config_close(struct config *c) {
     c->rest = NULL;
 }
 
-const char *config_show(const json_t *value, char buf[CONFIG_SHOWN]) {
-    size_t n = json_dumpb(value, buf, CONFIG_SHOWN - 1, JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_COMPACT);
-    if (n < CONFIG_SHOWN) buf[n] = 0; /* nothing at all where jansson had no memory */
-    else memcpy(buf + CONFIG_SHOWN - 4, "...", 4);
-    return buf;
-}
+const char *config_show(const json_t *value, char buf[CONFIG_SHOWN]) { return json_show(value, buf, CONFIG_SHOWN); }
 
 const json_t *config_take(struct config *c, const char *key) {
     (void)json_object_del(c->rest, key);

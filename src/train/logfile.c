@@ -1,5 +1,6 @@
 #include "train/logfile.h"
 
+#include "base/json.h"
 #include "base/num.h"
 #include "base/os.h"
 
@@ -18,7 +19,8 @@ static err_t cut(const char *path, int64_t step) {
         const char *end = memchr(text + at, '\n', (size_t)(bytes - at));
         if (!end) break;
         const int64_t length = end - (text + at) + 1;
-        json_t *line = json_loadb(text + at, (size_t)length, 0, NULL);
+        json_error_t why;
+        json_t *line = json_read(text + at, length, 0, &why);
         const json_t *s = json_object_get(line, "step");
         const bool keep = json_is_integer(s) && json_integer_value(s) <= step;
         json_decref(line);

@@ -1,3 +1,4 @@
+#include "base/json.h"
 #include "base/os.h"
 #include "train/train.h"
 
@@ -10,11 +11,11 @@ enum { CONFIG_MAX = 16 << 20 };
 /* config.json of a model that starts from nothing says the dtype that its files will have. */
 static err_t config_with_dtype(const char *path, const char *text, int64_t bytes, int dtype, char **out) {
     json_error_t why;
-    json_t *root = json_loadb(text, (size_t)bytes, JSON_REJECT_DUPLICATES, &why);
+    json_t *root = json_read(text, bytes, 0, &why);
     if (!root) return FAIL(ERR_FORMAT, "%s:%d: not JSON: %s", path, why.line, why.text);
     const char *key = json_object_get(root, "torch_dtype") ? "torch_dtype" : "dtype";
     int bad = json_object_set_new(root, key, json_string(dtype == MODEL_BF16 ? "bfloat16" : "float32"));
-    *out = bad ? NULL : json_dumps(root, JSON_INDENT(2));
+    *out = bad ? NULL : json_write(root, JSON_INDENT(2));
     json_decref(root);
     if (!*out) return FAIL(ERR_NOMEM, "out of memory for the text of %s", path);
     return OK;

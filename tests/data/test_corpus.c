@@ -185,22 +185,38 @@ static void records(void) {
     CASE(got && span_is(&d, 0, "a\0b", 3), "a NUL is a character");
     corpus_close(c);
 
+    /* what nobody asks for stops nothing, and a null column is none */
+    put_text("odd.jsonl", "{\"text\": \"a\", \"score\": NaN, \"id\": 123456789012345678901234567890}\n"
+                          "{\"text\": \"b\", \"x\": [Infinity, -Infinity, {\"y\": 1e999}], \"z\": \"\\udfff\", \"\\ud800\": \"\\u0000\"}\n"
+                          "{\"text\": \"c\", \"prompt\": null, \"completion\": null, \"messages\": null}\n"
+                          "{\"text\": null, \"prompt\": \"d\", \"completion\": \"e\"}\n");
+    static const struct expected odd[] = {
+        {"a", NULL, "odd.jsonl:1"}, {"b", NULL, "odd.jsonl:2"}, {"c", NULL, "odd.jsonl:3"}, {"d", "e", "odd.jsonl:4"}};
+    gives(in_dir("odd.jsonl"), CORPUS_UTF8_STRICT, odd, 4);
+    gives(in_dir("odd.jsonl"), CORPUS_UTF8_REPLACE, odd, 4);
+    put_text("half.jsonl", "{\"text\": \"x\\ud800y\\ud83d\\ude00\\udc00\"}\n");
+    static const struct expected half[] = {{"x\xef\xbf\xbdy\xf0\x9f\x98\x80\xef\xbf\xbd", NULL, "half.jsonl:1"}};
+    gives(in_dir("half.jsonl"), CORPUS_UTF8_REPLACE, half, 1);
+
     static const struct {
         const char *line, *says;
     } bad[] = {
         {"{\"text\": \"x\"", "bad.jsonl:2 is not JSON"},
         {"{\"text\": \"x\"} {}", "bad.jsonl:2 is not JSON"},
-        {"{\"text\": \"\\ud800\"}", "bad.jsonl:2 is not JSON"},
+        {"{\"text\": \"\\ud800\"}", "bad.jsonl:2: \"text\" has an escape for half of a surrogate pair"},
+        {"{\"text\": \"a\", \"x\": nan}", "bad.jsonl:2 is not JSON"},
+        {"{\"text\": NaN}", "bad.jsonl:2: \"text\" is NaN, not a string"},
+        {"{\"text\": 1e999}", "bad.jsonl:2: \"text\" is 1e999, not a string"},
         {"{\"text\": \"a\", \"text\": \"b\"}", "bad.jsonl:2 is not JSON"},
         {"null", "bad.jsonl:2 is not"},
         {"[\"text\"]", "bad.jsonl:2 is not a JSON object"},
         {"\"text\"", "bad.jsonl:2 is not"},
         {"{}", "bad.jsonl:2 has neither \"text\" nor \"prompt\""},
-        {"{\"text\": 7}", "bad.jsonl:2: \"text\" is not a string"},
-        {"{\"text\": null}", "bad.jsonl:2: \"text\" is not a string"},
+        {"{\"text\": 7}", "bad.jsonl:2: \"text\" is 7, not a string"},
+        {"{\"text\": null}", "bad.jsonl:2 has neither \"text\" nor \"prompt\""},
         {"{\"prompt\": \"a\"}", "bad.jsonl:2 has \"prompt\" without \"completion\""},
         {"{\"completion\": \"a\"}", "bad.jsonl:2 has \"completion\" without \"prompt\""},
-        {"{\"prompt\": \"a\", \"completion\": [1]}", "bad.jsonl:2: \"completion\" is not a string"},
+        {"{\"prompt\": \"a\", \"completion\": [1]}", "bad.jsonl:2: \"completion\" is [1], not a string"},
         {"{\"text\": \"a\", \"prompt\": \"b\", \"completion\": \"c\"}", "\"text\" and a prompt or completion"},
         {"{\"messages\": [{\"role\": \"user\", \"content\": \"hi\"}]}", "bad.jsonl:2 has \"messages\""},
         {"{\"messages\": [], \"text\": \"a\"}", "bad.jsonl:2 has \"messages\""},

@@ -185,6 +185,8 @@ static void end_of_document(void) {
         {"{\"eos_token\": {\"content\": \"<|im_end|>\", \"lstrip\": false}}", 3002, OK},
         {"{\"eos_token\": null}", 3000, OK},
         {"{}", 3000, OK},
+        {"{\"model_max_length\": 1000000000000000019884624838656, \"x\": [NaN, \"\\ud800\"], \"eos_token\": \"<|im_end|>\"}", 3002, OK},
+        {"{\"eos_token\": NaN}", 0, ERR_FORMAT},
         {"{\"eos_token\": \"<none>\"}", -1, OK},
         {"{\"eos_token\": 3}", 0, ERR_FORMAT},
         {"[]", 0, ERR_FORMAT},

@@ -17,7 +17,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void fuzz_result(err_t err) {
+__attribute__((unused)) static void fuzz_result(err_t err) {
     if (err == OK || (err != ERR_BUG && err != ERR_NOMEM && *err_message())) return;
     (void)fprintf(stderr, "error %d \"%s\": a malformed input must get an error of its own\n", (int)err, err_message());
     abort();

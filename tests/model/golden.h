@@ -4,10 +4,9 @@
 
 #include "test.h"
 
+#include "base/json.h"
 #include "base/os.h"
 #include "model/family.h"
-
-#include <jansson.h>
 
 static const char *const golden_families[] = {"olmoe", "qwen3_moe", "mixtral"};
 enum { GOLDEN_FAMILIES = 3 };
@@ -34,14 +33,15 @@ static inline struct spec golden_spec(const char *family) {
 static inline err_t edited_spec(const char *family, const char *edits, struct spec *out) {
     int64_t bytes = 0;
     char *text = golden_text(family, &bytes);
-    json_t *config = json_loadb(text, (size_t)bytes, 0, NULL), *edit = json_loads(edits, 0, NULL);
+    json_error_t why;
+    json_t *config = json_read(text, bytes, 0, &why), *edit = json_read(edits, (int64_t)strlen(edits), 0, &why);
     free(text);
     if (!test_case(config && edit, __FILE__, __LINE__, "the test's own JSON: %s", edits)) exit(test_end());
     json_t *gone = json_object_get(edit, "delete");
     for (size_t i = 0; i < json_array_size(gone); i++) (void)json_object_del(config, json_string_value(json_array_get(gone, i)));
     (void)json_object_del(edit, "delete");
     (void)json_object_update(config, edit);
-    char *changed = json_dumps(config, JSON_COMPACT);
+    char *changed = json_write(config, JSON_COMPACT);
     json_decref(config);
     json_decref(edit);
     err_t err = spec_from_json("dir/config.json", changed, (int64_t)strlen(changed), out);
