@@ -34,19 +34,22 @@ bool os_is_dir(const char *path) {
 }
 
 err_t os_mkdirs(const char *path) {
-    char p[OS_PATH_MAX];
+    char p[OS_PATH_MAX], text[OS_WHY_MAX];
     if (snprintf(p, sizeof p, "%s", path) >= (int)sizeof p)
         return FAIL(ERR_USAGE, "the path %.60s... is longer than %d bytes; use a shorter one", path, OS_PATH_MAX - 1);
     for (char *s = p + 1;; s++) {
         if (*s != '/' && *s != 0) continue;
         char keep = *s;
         *s = 0;
-        if (mkdir(p, 0777) != 0 && errno != EEXIST && !os_is_dir(p))
-            return FAIL(ERR_IO, "cannot make the folder %s: %s; check the path and its permissions", p, strerror(errno));
+        if (mkdir(p, 0777) != 0) {
+            const int why = errno; /* EROFS and others come before EEXIST where the folder is there */
+            if (!os_is_dir(p) && os_exists(p)) return FAIL(ERR_IO, "%s is in the way: it is not a folder; choose another path", p);
+            if (!os_is_dir(p))
+                return FAIL(ERR_IO, "cannot make the folder %s: %s; check the path, its permissions and the disk", p, os_why(p, why, text));
+        }
         *s = keep;
         if (!keep) break;
     }
-    if (!os_is_dir(path)) return FAIL(ERR_IO, "%s is in the way: it is not a folder; choose another path", path);
     return OK;
 }
 
@@ -106,8 +109,9 @@ err_t os_same_file(const char *a, const char *b, bool *same) {
 static int by_byte(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
 err_t os_list(const char *dir, char ***names, int64_t *count) {
+    char why[OS_WHY_MAX];
     DIR *d = fault_hit(FAULT_OPEN) ? NULL : opendir(dir);
-    if (!d) return FAIL(ERR_IO, "cannot list the folder %s: %s", dir, strerror(errno));
+    if (!d) return FAIL(ERR_IO, "cannot list the folder %s: %s; check the path and its permissions", dir, os_why(dir, errno, why));
     char **list = NULL;
     int64_t n = 0, room = 0;
     struct dirent *e;
@@ -141,12 +145,13 @@ void os_free_list(char **names, int64_t count) {
 
 err_t os_open_read(const char *path, int *fd, int64_t *bytes) {
     /* O_NONBLOCK: a pipe without a writer is refused below rather than waited for; ordinary files do not know it */
+    char why[OS_WHY_MAX];
     int f = fault_hit(FAULT_OPEN) ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (f < 0) return FAIL(ERR_IO, "cannot open %s: %s; check the path and its permissions", path, strerror(errno));
-    struct stat st;
+    if (f < 0) return FAIL(ERR_IO, "cannot open %s: %s; check the path and its permissions", path, os_why(path, errno, why));
+    struct stat st = {0};
     if (fstat(f, &st) != 0 || !S_ISREG(st.st_mode)) {
         (void)close(f);
-        return FAIL(ERR_IO, "%s is not an ordinary file", path);
+        return FAIL(ERR_IO, "%s is not an ordinary file but %s; give a file", path, S_ISDIR(st.st_mode) ? "a folder" : "a device, pipe or socket");
     }
     *fd = f;
     *bytes = st.st_size;
@@ -208,9 +213,11 @@ err_t os_write_open(struct os_writer *w, const char *path) {
     if (!w->buffer) return FAIL(ERR_NOMEM, "out of memory for the write buffer of %s", path);
     w->fd = fault_hit(FAULT_OPEN) ? -1 : open(w->tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (w->fd < 0) {
+        char text[OS_WHY_MAX];
+        const int why = errno;
         free(w->buffer);
         w->buffer = NULL;
-        return FAIL(ERR_IO, "cannot write %s: %s; check the folder, its permissions and the disk", path, strerror(errno));
+        return FAIL(ERR_IO, "cannot write %s: %s; check the folder, its permissions and the disk", path, os_why(path, why, text));
     }
     w->open = true;
     return OK;
@@ -290,8 +297,9 @@ err_t os_write_all(const char *path, const void *data, int64_t bytes) {
 }
 
 err_t os_append_open(const char *path, int *fd) {
+    char why[OS_WHY_MAX];
     *fd = fault_hit(FAULT_OPEN) ? -1 : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (*fd < 0) return FAIL(ERR_IO, "cannot write %s: %s; check the folder and its permissions", path, strerror(errno));
+    if (*fd < 0) return FAIL(ERR_IO, "cannot write %s: %s; check the folder and its permissions", path, os_why(path, errno, why));
     return OK;
 }
 

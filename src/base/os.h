@@ -12,6 +12,13 @@ MUST err_t os_join(char out[OS_PATH_MAX], const char *dir, const char *name);
 
 bool os_exists(const char *path);
 bool os_is_dir(const char *path);
+/* Why the system refused `path` with `error` (an errno), in words for a message; where a folder on the way to it is what is missing, in the way
+ * or closed, which. */
+enum { OS_WHY_MAX = 512 };
+const char *os_why(const char *path, int error, char out[OS_WHY_MAX]);
+bool os_enters(const char *path); /* a folder, and its files may be looked at: elsewhere they seem not to be there */
+/* For messages about a path that os_enters or os_exists does not find: "is not a folder", "does not exist", or why it cannot be looked at. */
+const char *os_no_dir(const char *path, char out[OS_WHY_MAX]);
 MUST err_t os_mkdirs(const char *path);                 /* and its parents; fine if it is there */
 MUST err_t os_remove_tree(const char *path);            /* fine if it is not there; never follows links */
 MUST err_t os_rename(const char *from, const char *to); /* and fsync of the folder that holds `to` */

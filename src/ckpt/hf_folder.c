@@ -89,10 +89,10 @@ done:
 }
 
 err_t st_open_folder(const char *dir, struct st_reader **out) {
-    char single[OS_PATH_MAX], index[OS_PATH_MAX];
+    char single[OS_PATH_MAX], index[OS_PATH_MAX], no[OS_WHY_MAX];
     TRY(os_join(single, dir, WEIGHTS_NAME));
     TRY(os_join(index, dir, WEIGHTS_INDEX));
-    if (!os_is_dir(dir)) return FAIL(ERR_IO, "%s is not a folder; give the folder that holds config.json and the weights", dir);
+    if (!os_enters(dir)) return FAIL(ERR_IO, "%s %s; give the folder that holds config.json and the weights", dir, os_no_dir(dir, no));
     if (os_exists(single)) return st_open_file(single, out);
     if (!os_exists(index)) {
         TRY(os_join(single, dir, COMMIT_NAME));

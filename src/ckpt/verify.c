@@ -210,7 +210,8 @@ static err_t check_out(const char *dir, struct check *c) {
 err_t verify_to(FILE *to, const char *dir, int64_t *files, int64_t *tensors) {
     struct check c = {.to = to};
     *files = *tensors = 0;
-    if (!os_is_dir(dir)) return FAIL(ERR_IO, "%s is not a folder; give a folder that mop train wrote", dir);
+    char why[OS_WHY_MAX];
+    if (!os_enters(dir)) return FAIL(ERR_IO, "%s %s; give a folder that mop train wrote", dir, os_no_dir(dir, why));
     TRY(check_out(dir, &c));
     *files = c.files;
     *tensors = c.tensors;

@@ -17,6 +17,7 @@ static bool is_run_file(const char *word) {
 err_t cli_options(int argc, char **argv, struct opt_set *s) {
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i];
+        char why[OS_WHY_MAX];
         if (is_assignment(word)) continue;
         if (word[0] == '-' && word[1] && strchr(word, '='))
             return FAIL(ERR_USAGE, "%.80s: options have no dashes; write %.80s", word, word + strspn(word, "-"));
@@ -25,7 +26,7 @@ err_t cli_options(int argc, char **argv, struct opt_set *s) {
         if (os_is_dir(word))
             return FAIL(ERR_USAGE, "%.200s is a folder, not a run file; name options as key=value, see `mop help %s`", word, argv[0]);
         if (os_exists(word)) TRY(opt_read_yaml(s, word));
-        else if (is_run_file(word)) return FAIL(ERR_USAGE, "the run file %.200s does not exist; check the path", word);
+        else if (is_run_file(word)) return FAIL(ERR_USAGE, "the run file %.200s %s; check the path", word, os_no_dir(word, why));
         else return FAIL(ERR_USAGE, "%.80s is neither a run file nor key=value; see `mop help %s`", word, argv[0]);
     }
     for (int i = 1; i < argc; i++)

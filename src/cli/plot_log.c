@@ -82,11 +82,11 @@ static err_t read_lines(const char *path, const char *text, int64_t bytes, struc
 }
 
 err_t plot_load(const char *run, struct plot_run *out) {
-    char path[OS_PATH_MAX], *text;
+    char path[OS_PATH_MAX], why[OS_WHY_MAX], *text;
     int64_t bytes, lines = 0;
     *out = (struct plot_run){.tokens = 0};
     TRY(os_join(path, run, "log.jsonl"));
-    if (!os_exists(path)) return FAIL(ERR_IO, "there is no %s; name the folder that a training run writes (its out=)", path);
+    if (!os_exists(path)) return FAIL(ERR_IO, "%s %s; name the folder that a training run writes (its out=)", path, os_no_dir(path, why));
     TRY(os_read_all(path, INT64_MAX - 1, &text, &bytes));
     for (int64_t i = 0; i < bytes; i++) lines += text[i] == '\n';
     struct plot_series *const all[] = {&out->loss, &out->valid, &out->speed, &out->balance, &out->busiest};

@@ -28,8 +28,9 @@ static err_t read_config(const char *path, struct model_src *m) {
 }
 
 static err_t open_folder(const struct model_opts *o, struct model_src *m) {
-    char path[OS_PATH_MAX];
-    if (!os_is_dir(o->init)) return FAIL(ERR_USAGE, "model.init=%s is not a folder; give a Hugging Face folder, or model.init=random", o->init);
+    char path[OS_PATH_MAX], why[OS_WHY_MAX];
+    if (!os_enters(o->init))
+        return FAIL(ERR_USAGE, "model.init=%s %s; give a Hugging Face folder, or model.init=random", o->init, os_no_dir(o->init, why));
     TRY(os_join(path, o->init, "config.json"));
     TRY(read_config(path, m));
     m->dir = o->init;

@@ -268,7 +268,7 @@ static void test_index(void) {
     char dir[OS_PATH_MAX];
     struct st_reader *r;
     (void)fresh(dir, "index");
-    CASE_ERR(st_open_folder(PATH(dir, "none"), &r), ERR_IO, "is not a folder");
+    CASE_ERR(st_open_folder(PATH(dir, "none"), &r), ERR_IO, "none does not exist");
     CASE_ERR(st_open_folder(dir, &r), ERR_FORMAT, "holds neither");
     write_one(PATH(dir, "1.safetensors"), "a");
     write_one(PATH(dir, "2.safetensors"), "b");

@@ -175,7 +175,7 @@ static void test_nothing(void) {
     int64_t files, tensors;
     (void)fresh(dir, "nothing");
     CASE_ERR(verify_to(NULL, dir, &files, &tensors), ERR_FORMAT, "nothing to verify");
-    CASE_ERR(verify_to(NULL, PATH(dir, "none"), &files, &tensors), ERR_IO, "is not a folder");
+    CASE_ERR(verify_to(NULL, PATH(dir, "none"), &files, &tensors), ERR_IO, "none does not exist");
     put_file(PATH(dir, "model.safetensors"), "x", 1);
     CASE_ERR(verify_to(NULL, dir, &files, &tensors), ERR_FORMAT, "nothing to verify");
     NEED(os_mkdirs(PATH(dir, "ckpt/step-00000001")));

@@ -121,7 +121,7 @@ is 2 'no folder' plot out=x.svg
 is 2 'ends neither in .svg' plot "$tmp/run" out="$tmp/p.png"
 is 2 'nearest is out' plot "$tmp/run" ouch=1
 is 2 'not an option' plot "$tmp/run" -v
-is 1 'there is no .*none/log.jsonl; name the folder' plot "$tmp/none"
+is 1 'none/log.jsonl does not exist; name the folder' plot "$tmp/none"
 is 1 'cannot write' plot "$tmp/run" out="$tmp/none/p.svg"
 bad() { # bad PATTERN LINE: as the third line
     log 2 1 0 9 1 >"$tmp/run/log.jsonl"
