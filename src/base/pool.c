@@ -1,8 +1,8 @@
 #include "base/pool.h"
 
 #include "base/fault.h"
+#include "base/thread.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,21 +73,17 @@ err_t pool_new(int threads, struct pool **out) {
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
     pthread_cond_init(&p->done, NULL);
-    pthread_attr_t attr;
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, 8u << 20);
     err_t err = OK;
     for (int i = 1; i < threads && err == OK; i++) {
         struct seat *seat = malloc(sizeof *seat);
         if (seat) *seat = (struct seat){p, i};
-        if (!seat || fault_hit(FAULT_THREAD) || pthread_create(&p->ids[i], &attr, worker_main, seat) != 0) {
+        if (!seat || fault_hit(FAULT_THREAD) || thread_start(&p->ids[i], worker_main, seat) != 0) {
             free(seat);
             err = FAIL(ERR_NOMEM, "cannot start thread %d of %d; set threads to a smaller number", i + 1, threads);
         } else {
             p->started++;
         }
     }
-    pthread_attr_destroy(&attr);
     if (err != OK) {
         pool_free(p);
         return err;

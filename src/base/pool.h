@@ -14,7 +14,7 @@ int pool_threads(const struct pool *p);
 
 /* Call fn(arg, i, worker) once for every i in [0, n), in any order, on any thread; worker is in
  * [0, pool_threads). Returns when all are done. pool may be NULL: the caller does it alone, as
- * worker 0. Not to be nested, and one caller at a time. Stacks of workers hold 8 MiB. */
+ * worker 0. Not to be nested, and one caller at a time. Stacks of workers hold THREAD_STACK bytes. */
 void pool_run(struct pool *p, int64_t n, void (*fn)(void *arg, int64_t i, int worker), void *arg);
 
 #endif

@@ -1,5 +1,6 @@
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -49,14 +50,41 @@ static err_t close_stdout(void) {
     return FAIL(ERR_IO, "cannot write standard output: %s; the result is not complete", errno ? strerror(errno) : "an earlier write failed");
 }
 
+struct words {
+    int argc;
+    char **argv;
+    sigset_t signals; /* blocked when the program began */
+    int status;       /* that it ends with */
+};
+
+static void *run_words(void *arg) {
+    struct words *w = arg;
+    (void)pthread_sigmask(SIG_SETMASK, &w->signals, NULL);
+    err_t err = run_once(w->argc, w->argv);
+    if (err == OK) err = close_stdout();
+    w->status = err == OK ? 0 : err == ERR_USAGE ? 2 : 1;
+    if (err == OK) return NULL;
+    log_line(LOG_ERROR, "%s", *err_message() ? err_message() : "failed without a message; please report it");
+    log_line(LOG_LAYER, "  in %s", err_trail());
+    return NULL;
+}
+
 int main(int argc, char **argv) {
+    struct words w = {.argc = argc, .argv = argv, .status = 1};
+    pthread_t thread;
+    sigset_t all;
     (void)signal(SIGPIPE, SIG_IGN); /* a reader that went away is a failed write, not the end; */
     (void)signal(SIGXFSZ, SIG_IGN); /* and so is a file that grows beyond its limit */
     hold_standard_descriptors();
-    err_t err = run_once(argc, argv);
-    if (err == OK) err = close_stdout();
-    if (err == OK) return 0;
-    log_line(LOG_ERROR, "%s", *err_message() ? err_message() : "failed without a message; please report it");
-    log_line(LOG_LAYER, "  in %s", err_trail());
-    return err == ERR_USAGE ? 2 : 1;
+    /* a command runs on a thread, since the stack here is what `ulimit -s` allows, which may be too small; this one takes no signals */
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &w.signals);
+    const int why = thread_start(&thread, run_words, &w);
+    if (why == 0) {
+        (void)pthread_join(thread, NULL);
+    } else {
+        log_line(LOG_ERROR, "cannot start a thread with a stack of %d MiB: %s; allow more memory (ulimit -v) or processes (ulimit -u)",
+                 THREAD_STACK >> 20, strerror(why));
+    }
+    return w.status;
 }

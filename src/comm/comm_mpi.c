@@ -27,6 +27,7 @@ err_t mpi_world_run(int ranks, rank_main_fn rank_main, void *arg) {
 #include "base/log.h"
 #include "base/num.h"
 #include "base/os.h"
+#include "base/thread.h"
 
 #include <mpi.h>
 #include <pthread.h>
@@ -450,7 +451,7 @@ static err_t open_world(struct mpi_world *w, int ranks, int found, struct comm *
             launcher, told);
     if (ranks != 0 && ranks != world->size)
         return FAIL(ERR_USAGE, "ranks=%d, but %s started %d; leave ranks out or set it to %d", ranks, launcher, world->size, world->size);
-    if (found >= MPI_THREAD_SERIALIZED && !fault_hit(FAULT_THREAD)) w->threaded = pthread_create(&w->thread, NULL, progress, w) == 0;
+    if (found >= MPI_THREAD_SERIALIZED && !fault_hit(FAULT_THREAD)) w->threaded = thread_start(&w->thread, progress, w) == 0;
     if (!w->threaded && world->rank == 0)
         log_line(LOG_WARN, "communication does not go on while kernels run: MPI or the system gives no thread for it");
     return OK;

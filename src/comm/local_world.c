@@ -1,6 +1,7 @@
 /* Ranks as threads of one process: starting, sleeping, failing. */
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "comm/local_int.h"
 
 #include <sched.h>
@@ -132,13 +133,8 @@ static err_t outcome(const struct local_world *w) {
 
 /* Threads are started one by one; those that run already are stopped where one does not start. */
 static void run_threads(struct local_world *w, struct start *start) {
-    pthread_attr_t attr;
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, 8u << 20);
     int started = 1;
-    while (started < w->ranks && !fault_hit(FAULT_THREAD) && pthread_create(&w->seats[started].thread, &attr, run_rank, &start[started]) == 0)
-        started++;
-    pthread_attr_destroy(&attr);
+    while (started < w->ranks && !fault_hit(FAULT_THREAD) && thread_start(&w->seats[started].thread, run_rank, &start[started]) == 0) started++;
     if (started == w->ranks) {
         (void)run_rank(&start[0]);
     } else {

@@ -59,7 +59,7 @@ while [ "$(grep -c '"step"' asked/log.jsonl 2>/dev/null || true)" = "" ] || [ "$
     n=$((n + 1))
     if [ "$n" -gt 3000 ] || ! kill -0 "$pid" 2>/dev/null; then break; fi
 done
-kill -USR1 "$pid"
+kill -USR2 "$pid"
 ok $? "the run is there to be asked"
 wait "$pid"
 ok $? "and comes to its end"
