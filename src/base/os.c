@@ -1,11 +1,11 @@
 #include "base/os.h"
 
 #include "base/fault.h"
+#include "base/limits.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -339,41 +339,29 @@ int64_t os_rss_bytes(void) {
 }
 
 int os_cpus(void) {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-    int n = CPU_COUNT(&set);
-    return n > 0 ? n : 1;
-}
-
-/* A number at the start of a file, or -1. */
-static int64_t number_in(const char *path) {
-    FILE *f = fopen(path, "re");
-    long long n = -1;
-    if (!f) return -1;
-    if (fscanf(f, "%lld", &n) != 1) n = -1;
-    (void)fclose(f);
-    return n;
+    struct limits l;
+    limits_cpus(&l, NULL);
+    const double n = limits_least(&l)->have;
+    return n > 1 ? (int)n + (n > (int)n) : 1;
 }
 
 int64_t os_memory_available(void) {
-    int64_t free_bytes = INT64_MAX;
-    FILE *f = fopen("/proc/meminfo", "re");
-    char line[256];
-    long long kib;
-    while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "MemAvailable: %lld kB", &kib) == 1) free_bytes = kib * 1024;
-    if (f) (void)fclose(f);
-    const int64_t most = number_in("/sys/fs/cgroup/memory.max"), held = number_in("/sys/fs/cgroup/memory.current");
-    if (most >= 0 && held >= 0 && most - held < free_bytes) free_bytes = most > held ? most - held : 0;
-    return free_bytes;
+    struct limits l;
+    limits_memory(&l);
+    return (int64_t)limits_least(&l)->have;
 }
 
 err_t os_reserve(size_t bytes, const char *what, void **out) {
     enum { SMALL = 16 << 20 }; /* not worth the question */
     if (bytes == 0) bytes = 1;
-    if (bytes > SMALL && (bytes > (size_t)INT64_MAX || (int64_t)bytes > os_memory_available()))
-        return FAIL(ERR_NOMEM, "%s needs %.2f GiB, of memory there are %.2f GiB available; use a smaller model, batch or sequence", what,
-                    (double)bytes / 1073741824.0, (double)os_memory_available() / 1073741824.0);
+    if (bytes > SMALL) {
+        struct limits l;
+        limits_memory(&l);
+        const struct limit *least = limits_least(&l);
+        if ((double)bytes > least->have)
+            return FAIL(ERR_NOMEM, "%s needs %.2f GiB, of memory there are %.2f GiB available (%s); use a smaller model, batch or sequence", what,
+                        (double)bytes / 1073741824.0, least->have / 1073741824.0, least->name);
+    }
     void *p = fault_hit(FAULT_RESERVE) ? MAP_FAILED : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED)
         return FAIL(ERR_NOMEM, "cannot reserve %.1f MiB for %s: %s; use a smaller model, batch or sequence", (double)bytes / 1048576.0, what,

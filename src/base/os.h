@@ -61,9 +61,9 @@ MUST err_t os_append(int fd, const char *path, const void *data, int64_t bytes);
 
 int64_t os_now_ns(void);    /* monotonic */
 int64_t os_rss_bytes(void); /* resident anonymous memory of the process now */
-int os_cpus(void);          /* this process may run on */
+int os_cpus(void);          /* that this process has to itself, a part of one counting whole: the least of limits_cpus */
 
-/* Bytes that can be had without swapping or being killed: MemAvailable, less where a control group allows less. */
+/* Bytes that can be had without swapping or being killed: the least of limits_memory. */
 int64_t os_memory_available(void);
 
 /* Anonymous zeroed memory straight from the system (a fault point: reserve). More than is available is ERR_NOMEM at once,

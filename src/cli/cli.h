@@ -65,8 +65,9 @@ struct options {
     struct ckpt_opts ckpt;
 };
 
-/* Threads of one rank: as asked for, or, where ranks are threads of this process, its share of the CPUs. */
-int64_t cli_threads(const struct options *o, const struct comm *world);
+/* Threads of one rank: as asked for, or its share of the CPUs (comm/share.h); says so where that is less than the machine has.
+ * Collective over world; NULL: this process alone. */
+MUST err_t cli_threads(const struct options *o, struct comm *world, int64_t *threads);
 
 /* Options of the preset that was asked for, if one was, where nothing else was said of them. */
 MUST err_t cli_apply_preset(struct opt_set *s, int which);

@@ -34,11 +34,13 @@ struct eval {
 };
 
 static err_t open_run(struct eval *e, int64_t rows, int64_t seq, int64_t positions) {
+    int64_t threads;
+    TRY(cli_threads(&e->o, NULL, &threads));
     const struct run_setup u = {.rows = rows,
                                 .seq = seq,
                                 .positions = positions,
                                 .act = e->o.model.dtype == MODEL_BF16 ? DT_BF16 : DT_F32,
-                                .threads = e->o.cli.threads,
+                                .threads = threads,
                                 .advice = "lower data.seq"};
     return run_open(&e->run, &e->src, &u);
 }

@@ -133,6 +133,8 @@ static err_t read_prompt(const struct generate_opts *g, const struct model_src *
 
 static err_t open_model(const struct options *o, const struct model_src *src, int64_t given, int64_t tokens, struct run *run) {
     const int64_t positions = given + tokens;
+    int64_t threads;
+    TRY(cli_threads(o, NULL, &threads));
     if (positions > src->spec.max_positions)
         log_line(LOG_WARN, "%lld tokens and %lld new ones are more than the %lld positions that the model was made for (max_position_embeddings)",
                  (long long)given, (long long)tokens, (long long)src->spec.max_positions);
@@ -141,7 +143,7 @@ static err_t open_model(const struct options *o, const struct model_src *src, in
                                 .positions = positions,
                                 .act = o->model.dtype == MODEL_BF16 ? DT_BF16 : DT_F32,
                                 .cache = true,
-                                .threads = o->cli.threads,
+                                .threads = threads,
                                 .advice = "lower tokens= or shorten the prompt"};
     return run_open(run, src, &u);
 }

@@ -46,10 +46,12 @@ struct sides {
 
 static err_t measure(const struct call *c, struct comm *world, struct sides *s) {
     const struct options *o = c->o;
+    int64_t threads;
+    TRY(cli_threads(o, world, &threads));
     TRY(model_src_open(&o->model, NULL, 0, &s->src));
     TRY(golden_open(o->model.init, &s->src, &s->golden));
     const struct run_setup how = {.keep = o->stash.strategy == STASH_KEEP,
-                                  .threads = cli_threads(o, world),
+                                  .threads = threads,
                                   .isa = c->own->isa,
                                   .rooms = {&o->dense, &o->attention, &o->experts, &o->vocab},
                                   .world = world,

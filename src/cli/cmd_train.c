@@ -9,7 +9,9 @@ struct train_call {
 static err_t train_rank(void *arg, int rank, struct comm *world) {
     const struct train_call *c = arg;
     const struct options *o = c->o;
+    int64_t threads;
     if (rank > 0 && !comm_is_threads(world)) atomic_store(&c->watch->quiet, 1);
+    TRY(cli_threads(o, world, &threads));
     const struct job job = {.model = &o->model,
                             .data = &o->data,
                             .train = &o->train,
@@ -20,7 +22,7 @@ static err_t train_rank(void *arg, int rank, struct comm *world) {
                             .ckpt = &o->ckpt,
                             .out = o->cli.out,
                             .tokenizer = o->cli.tokenizer,
-                            .threads = cli_threads(o, world),
+                            .threads = threads,
                             .stop = &c->watch->stop,
                             .report = &c->watch->report};
     return train_run(&job, world);

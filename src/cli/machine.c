@@ -1,5 +1,6 @@
 #include "cli/machine.h"
 
+#include "base/limits.h"
 #include "base/os.h"
 #include "kernels/check.h"
 #include "kernels/roofline.h"
@@ -48,18 +49,14 @@ void machine_print(int threads) {
                  sysconf(_SC_PAGESIZE) / 1024);
     line_of("/sys/kernel/mm/transparent_hugepage/enabled", "", line, sizeof line);
     if (line[0]) (void)printf("; large pages %s", line);
-    (void)printf("\nlimits   ");
-    bool any = false;
-    static const char *const limits[] = {"memory.max", "memory.high", "cpu.max", "pids.max"};
-    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
-        char path[64];
-        (void)snprintf(path, sizeof path, "/sys/fs/cgroup/%s", limits[i]);
-        line_of(path, "", line, sizeof line);
-        if (!line[0] || strncmp(line, "max", 3) == 0) continue;
-        (void)printf(" %s %s", limits[i], line);
-        any = true;
-    }
-    (void)printf("%s\n", any ? "" : " none of the control group");
+    struct limits l;
+    limits_memory(&l);
+    for (int i = 1; i < l.count; i++)
+        (void)printf("%s %s: %.2f GiB left", i > 1 ? "\n         " : "\nlimits   ", l.list[i].name, l.list[i].have / 1073741824.0);
+    const bool any = l.count > 1;
+    limits_cpus(&l, NULL);
+    for (int i = 1; i < l.count; i++) (void)printf("%s %s: %.2f CPUs", any || i > 1 ? "\n         " : "\nlimits   ", l.list[i].name, l.list[i].have);
+    (void)printf("%s\n", any || l.count > 1 ? "" : "\nlimits    none of control groups, ulimit or the environment");
 }
 
 enum { PEAK_NS = 150000000 };

@@ -1,12 +1,17 @@
 #include "base/log.h"
-#include "base/os.h"
 #include "cli/cli.h"
+#include "comm/share.h"
+
+#include <stdio.h>
+#include <unistd.h>
 
 const struct opt cli_opt_list[] = {
     {"out", OPT_PATH, offsetof(struct cli_opts, out), NULL, NULL, 0, 0,
      "folder that a run writes: the model as a Hugging Face folder, log.jsonl, checkpoints in ckpt/"},
     {"tokenizer", OPT_PATH, offsetof(struct cli_opts, tokenizer), NULL, NULL, 0, 0, "tokenizer.json, or a folder that holds one"},
-    {"threads", OPT_INT, offsetof(struct cli_opts, threads), "0", NULL, 0, 1024, "threads that compute; 0: one per CPU; results do not depend on it"},
+    {"threads", OPT_INT, offsetof(struct cli_opts, threads), "0", NULL, 0, 1024,
+     "threads that compute; 0: one per CPU, as far as control groups, OMP_NUM_THREADS, SLURM_CPUS_PER_TASK and other ranks on the machine leave "
+     "them; results do not depend on it"},
     {"log.level", OPT_INT, offsetof(struct cli_opts, log_level), "3", NULL, 0, 5,
      "0 errors, 1 warnings, 2 once per run, 3 once per step, 4 per layer, 5 per kernel"},
     {"preset", OPT_CHOICE, offsetof(struct cli_opts, preset), "mop", "mop|fsdp", 0, 0,
@@ -35,9 +40,20 @@ int cli_tables(struct opt_table out[OPT_TABLES], struct options *values) {
     return count;
 }
 
-int64_t cli_threads(const struct options *o, const struct comm *world) {
-    if (o->cli.threads || !comm_is_threads(world)) return o->cli.threads;
-    return os_cpus() > world->size ? os_cpus() / world->size : 1;
+err_t cli_threads(const struct options *o, struct comm *world, int64_t *threads) {
+    struct comm self;
+    struct share_cpus c;
+    comm_self_init(&self);
+    *threads = o->cli.threads;
+    if (*threads) return OK;
+    TRY(share_cpus(world ? world : &self, &c));
+    *threads = c.threads;
+    const long all = sysconf(_SC_NPROCESSORS_ONLN);
+    if (c.threads >= all) return OK;
+    char ranks[48] = "";
+    if (c.ranks > 1) (void)snprintf(ranks, sizeof ranks, ", shared by %d ranks", c.ranks);
+    log_line(LOG_RUN, "threads: %d%s, of %ld CPUs that the machine has (%s%s)", c.threads, c.ranks > 1 ? " a rank" : "", all, c.by, ranks);
+    return OK;
 }
 
 err_t cli_load(int argc, char **argv, const struct opt_table *extra, struct options *values, struct opt_set **set) {

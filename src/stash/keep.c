@@ -14,7 +14,8 @@ const struct opt stash_opt_list[] = {
      .def = "0",
      .lo = 0,
      .hi = 1e9,
-     .help = "GiB that a run may hold for stash.strategy=auto to keep; 0: three quarters of what is available when it begins"},
+     .help = "GiB that the ranks of a machine may hold together for stash.strategy=auto to keep; 0: three quarters of what is available when the run "
+             "begins"},
     {.key = NULL},
 };
 

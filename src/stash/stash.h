@@ -15,7 +15,7 @@
 enum stash_strategy { STASH_AUTO, STASH_RECOMPUTE, STASH_KEEP };
 struct stash_opts {
     int strategy;
-    double budget; /* GiB of a run up to which auto keeps; 0: three quarters of what is available */
+    double budget; /* GiB of the ranks of a machine up to which auto keeps; 0: three quarters of what is available */
 };
 extern const struct opt stash_opt_list[];
 

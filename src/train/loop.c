@@ -1,6 +1,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "base/os.h"
+#include "comm/share.h"
 #include "data/tokenizer.h"
 #include "train/logfile.h"
 #include "train/tensorboard.h"
@@ -104,15 +105,21 @@ static err_t choose_keep(struct loop *p, struct run_setup *u) {
     if (s->strategy != STASH_AUTO) return OK;
     int64_t bytes;
     TRY(run_bytes(&p->src, u, &bytes));
-    const double budget = s->budget > 0 ? s->budget : 0.75 * (double)os_memory_available() / 1073741824.0, needed = (double)bytes / 1073741824.0;
-    int64_t over = needed > budget; /* on any rank */
+    struct share memory;
+    TRY(share_memory(p->world, bytes, &memory));
+    /* of a budget that was given: what the machine's ranks hold together; else of each limit that they meet a quarter stays free */
+    const double needed = s->budget > 0 ? memory.host_need : memory.need, may = s->budget > 0 ? s->budget * 1073741824.0 : 0.75 * memory.have;
+    const int ranks = s->budget > 0 ? memory.host_ranks : memory.ranks;
+    int64_t over = needed > may; /* on any machine */
     TRY(COMM(p->world, all_reduce, &over, 1, DT_I64));
     u->keep = over == 0;
+    char here[64] = "";
+    if (ranks > 1) (void)snprintf(here, sizeof here, " on the %d ranks that share it", ranks);
     log_line(LOG_RUN,
-             u->keep ? "what backward needs again is kept: the run holds %.2f GiB, of %.2f GiB that it may (stash.budget)"
-                     : "what backward needs again is computed again: kept, the run would hold %.2f GiB, more than the %.2f GiB that it may "
+             u->keep ? "what backward needs again is kept: the run holds %.2f GiB%s, of %.2f GiB that it may (stash.budget)"
+                     : "what backward needs again is computed again: kept, the run would hold %.2f GiB%s, more than the %.2f GiB that it may "
                        "(stash.budget)",
-             needed, budget);
+             needed / 1073741824.0, here, may / 1073741824.0);
     return OK;
 }
 

@@ -1,6 +1,6 @@
 #include "base/log.h"
 #include "base/num.h"
-#include "base/os.h"
+#include "comm/share.h"
 #include "train/train.h"
 
 #include <stdio.h>
@@ -121,13 +121,14 @@ static err_t open_inner(struct run *r, const struct run_setup *u) {
     struct arena *each[3] = {&r->arenas.run, &r->arenas.step, &r->arenas.scratch};
     int64_t dry[3] = {0};
     TRY(plan(r, u, dry));
-    const bool threads = u->world && comm_is_threads(u->world);
-    const int64_t all = (dry[0] + dry[1] + dry[2]) * (threads ? u->world->size : 1);
-    if (all > os_memory_available()) {
+    struct share memory;
+    TRY(share_memory(&r->mesh.dense, dry[0] + dry[1] + dry[2], &memory));
+    if (memory.need > memory.have) {
+        char there[SHARE_TEXT];
         ledger_print(&r->ledger, LOG_RUN);
-        return FAIL(ERR_NOMEM,
-                    "the run needs %.2f GiB, of memory there are %.2f GiB available; the table above says what for: %s, or take a smaller model",
-                    (double)all / 1073741824.0, (double)os_memory_available() / 1073741824.0,
+        return FAIL(ERR_NOMEM, "the run needs %.2f GiB%s, of memory there are %s; the table above says what for%s: %s, or take a smaller model",
+                    memory.need / 1073741824.0, memory.ranks > 1 ? " in all" : "", share_show(&memory, there),
+                    memory.ranks > 1 ? " on each rank" : "",
                     u->advice ? u->advice : "lower train.micro_batch or data.seq, or take stash.strategy=recompute");
     }
     for (int i = 0; i < 3; i++) {
