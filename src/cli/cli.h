@@ -86,8 +86,9 @@ MUST err_t cli_options(int argc, char **argv, struct opt_set *s);
 /* Help of one command with its own options, or of all where name is NULL, to standard output. ERR_USAGE names the nearest command. */
 MUST err_t cli_help(const char *name);
 
-/* The tokenizer of tokenizer=, else of the model's folder; NULL where there is none. New: tokenizer_close. */
-MUST err_t cli_tokenizer(const struct options *o, struct tokenizer **out); /* cmd_generate.c */
+/* The tokenizer of tokenizer=, else of the model's folder; NULL where there is none, or where it is not `needed` and cannot be read
+ * (a warning says so). New: tokenizer_close. cmd_generate.c */
+MUST err_t cli_tokenizer(const struct options *o, bool needed, struct tokenizer **out);
 
 /* What `mop help` prints besides help on commands; ends with name NULL. */
 struct cli_topic {

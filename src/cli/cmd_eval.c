@@ -62,7 +62,7 @@ static err_t print_json(json_t *o) {
 
 /* Why bits per byte cannot be told, or NULL: a file's tokens have the bytes that the tokenizer which made them says. */
 static err_t bytes_unknown(const struct eval *e, const char **why) {
-    *why = e->tokenizer ? NULL : "no tokenizer; give tokenizer=FILE";
+    *why = e->tokenizer ? NULL : "no tokenizer that can be read; give tokenizer=FILE";
     char *list = strdup(e->o.data.valid), *rest = list;
     if (!list) return FAIL(ERR_NOMEM, "out of memory for the names of the token files; free some");
     err_t err = OK;
@@ -138,8 +138,9 @@ static err_t eval_choices(struct eval *e) {
 static err_t evaluate(struct eval *e) {
     if (!e->o.data.valid) return FAIL(ERR_USAGE, "data.valid is not given; write data.valid=FILE.tok with the tokens to measure, or FILE.jsonl");
     TRY(model_src_open(&e->o.model, NULL, 0, &e->src));
-    TRY(cli_tokenizer(&e->o, &e->tokenizer));
-    return is_jsonl(e->o.data.valid) ? eval_choices(e) : eval_tokens(e);
+    const bool choices = is_jsonl(e->o.data.valid);
+    TRY(cli_tokenizer(&e->o, choices, &e->tokenizer));
+    return choices ? eval_choices(e) : eval_tokens(e);
 }
 
 err_t cmd_eval(int argc, char **argv) {

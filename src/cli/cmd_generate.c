@@ -111,12 +111,12 @@ static err_t ids_of_prompt(const struct tokenizer *t, const char *prompt, int64_
     return OK;
 }
 
-err_t cli_tokenizer(const struct options *o, struct tokenizer **out) {
+err_t cli_tokenizer(const struct options *o, bool needed, struct tokenizer **out) {
     char path[OS_PATH_MAX];
     *out = NULL;
-    if (o->cli.tokenizer) return tokenizer_open(o->cli.tokenizer, out);
+    if (o->cli.tokenizer) return tokenizer_try(o->cli.tokenizer, needed, out);
     TRY(os_join(path, o->model.init, "tokenizer.json"));
-    return os_exists(path) ? tokenizer_open(path, out) : OK;
+    return os_exists(path) ? tokenizer_try(path, needed, out) : OK;
 }
 
 /* What is to be continued, with room for the new ids. */
@@ -154,9 +154,12 @@ static void print_ids(const int32_t *ids, int64_t count) {
     (void)printf("]\n");
 }
 
-static err_t make(const struct options *o, const struct generate_opts *g, const struct model_src *src, const struct tokenizer *t, struct run *run,
-                  struct tok_ids *ids, struct text_out *text_out) {
-    const bool endless = g->stop && strcmp(g->stop, "none") == 0, text = g->print == PRINT_TEXT, strings = g->stop && !endless;
+/* stop=none */
+static bool is_endless(const struct generate_opts *g) { return g->stop && strcmp(g->stop, "none") == 0; }
+
+static err_t make(const struct options *o, const struct generate_opts *g, const struct model_src *src, const struct tokenizer *t,
+                  const struct end_ids *ends, struct run *run, struct tok_ids *ids, struct text_out *text_out) {
+    const bool endless = is_endless(g), text = g->print == PRINT_TEXT, strings = g->stop && !endless;
     if (!t && text) return FAIL(ERR_USAGE, "no tokenizer to print text with; give tokenizer=FILE or print=ids");
     if (!t && strings) return FAIL(ERR_USAGE, "no tokenizer to look for stop strings with; give tokenizer=FILE or stop=none");
     TRY(read_prompt(g, src, t, ids));
@@ -169,9 +172,7 @@ static err_t make(const struct options *o, const struct generate_opts *g, const 
                                    .count = given,
                                    .tokens = g->tokens,
                                    .how = {g->temperature, g->top_p, g->repetition_penalty, g->top_k, (uint64_t)g->seed},
-                                   .stop = endless                      ? -1
-                                           : t && tokenizer_eos(t) >= 0 ? tokenizer_eos(t)
-                                                                        : (int32_t)src->spec.eos_id,
+                                   .ends = ends,
                                    .each = each,
                                    .ctx = &sink};
     int64_t made;
@@ -192,13 +193,16 @@ err_t cmd_generate(int argc, char **argv) {
     struct tokenizer *t = NULL;
     struct tok_ids ids = {0};
     struct text_out text_out = {0};
+    struct end_ids ends = {0};
     const struct opt_table own = {"generate", generate_opt_list, &g};
     TRY(cli_load(argc, argv, &own, &o, &set));
     err_t err = OK;
     TRY_OR(model_src_open(&o.model, NULL, 0, &src), done);
-    TRY_OR(cli_tokenizer(&o, &t), done);
-    TRY_OR(make(&o, &g, &src, t, &run, &ids, &text_out), done);
+    TRY_OR(cli_tokenizer(&o, g.prompt || g.print == PRINT_TEXT || (g.stop && !is_endless(&g)), &t), done);
+    if (!is_endless(&g)) TRY_OR(model_ends(&src, t, &ends), done);
+    TRY_OR(make(&o, &g, &src, t, &ends, &run, &ids, &text_out), done);
 done:
+    free(ends.ids);
     free(ids.ids);
     text_out_close(&text_out);
     run_close(&run, err);

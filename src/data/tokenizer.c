@@ -95,6 +95,15 @@ err_t tokenizer_open(const char *path, struct tokenizer **out) {
     return OK;
 }
 
+err_t tokenizer_try(const char *path, bool needed, struct tokenizer **out) {
+    *out = NULL;
+    err_t err = tokenizer_open(path, out);
+    if (err != ERR_FORMAT || needed) return err;
+    log_line(LOG_WARN, "%s; what can do without a tokenizer goes on", err_message());
+    err_clear();
+    return OK;
+}
+
 err_t tok_scratch_init(const struct tokenizer *t, struct tok_scratch *s) {
     *s = (struct tok_scratch){.t = t};
     s->match = pcre2_match_data_create(1, NULL);

@@ -16,6 +16,8 @@ struct tok_ids {
 }; /* grows; free(ids) */
 
 MUST err_t tokenizer_open(const char *path, struct tokenizer **out);
+/* For work that can go on without one: where the file's format is the trouble and it is not `needed`, a warning, and *out is NULL. */
+MUST err_t tokenizer_try(const char *path, bool needed, struct tokenizer **out);
 void tokenizer_close(struct tokenizer *t);
 MUST err_t tok_scratch_new(const struct tokenizer *t, struct tok_scratch **out);
 void tok_scratch_free(struct tok_scratch *s);

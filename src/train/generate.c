@@ -42,7 +42,7 @@ err_t generate(struct run *r, const struct generate_in *in, int64_t *made) {
         int32_t id;
         TRY_OR(next_logits(r, in, in->count + n, window, &cached, logits), done);
         TRY_OR(sampler_next(sampler, logits, n, &id), done);
-        if (id == in->stop) break;
+        if (in->ends && is_end(in->ends, id)) break;
         in->ids[in->count + n++] = id;
         sampler_see(sampler, id);
         if (in->each) TRY_OR(in->each(in->ctx, id, &more), done);

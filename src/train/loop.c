@@ -70,9 +70,9 @@ static err_t look_at_out(const struct job *j, int64_t *step, bool *model) {
 static err_t find_hint(const struct job *j, struct vocab_hint *hint) {
     *hint = (struct vocab_hint){0, -1};
     if (!j->model->init || strcmp(j->model->init, "random") != 0 || j->model->config || j->model->vocab) return OK;
-    if (j->tokenizer) {
-        struct tokenizer *t;
-        TRY(tokenizer_open(j->tokenizer, &t));
+    struct tokenizer *t = NULL;
+    if (j->tokenizer) TRY(tokenizer_try(j->tokenizer, !j->data->train, &t));
+    if (t) {
         *hint = (struct vocab_hint){tokenizer_vocab(t), tokenizer_eos(t)};
         tokenizer_close(t);
     } else if (j->data->train) {

@@ -216,14 +216,22 @@ void sampler_see(struct sampler *s, int32_t id);
 MUST err_t sampler_next(struct sampler *s, float *logits, int64_t n, int32_t *id);
 
 /* Continue `ids` (count > 0, room for count + tokens) on a run with a cache of count + tokens - 1 positions. The prompt goes
- * through in windows of the run's rows x seq tokens: any size gives the same bits. stop: the id that ends it and is not given; -1: none.
+ * through in windows of the run's rows x seq tokens: any size gives the same bits. ends: ids that end it and are not given; NULL: none.
  * `each` (or NULL) is called with every new id; it ends the generation by setting *more false. Local. */
+struct end_ids {
+    int32_t *ids; /* in rising order, each once */
+    int64_t count;
+};
+/* What ends a text of the model, as transformers has it: eos_token_id, an id or a list, of generation_config.json in its folder, else of its
+ * config, else the tokenizer's (t may be NULL). ERR_FORMAT names file and key. New: free(out->ids), also after an error. */
+MUST err_t model_ends(const struct model_src *m, const struct tokenizer *t, struct end_ids *out);
+bool is_end(const struct end_ids *ends, int32_t id);
 enum { GENERATE_WINDOW = 256 }; /* large enough for the matmuls' full speed */
 struct generate_in {
     int32_t *ids;
     int64_t count, tokens;
     struct sampling how;
-    int32_t stop;
+    const struct end_ids *ends;
     err_t (*each)(void *ctx, int32_t id, bool *more);
     void *ctx;
 };

@@ -92,7 +92,12 @@ static void greedy_ids(const struct greedy *g) {
     NEED(run_open(&r, &src, &u));
     int32_t ids[3 + NEW] = {5, 9, 2};
     int64_t made;
-    struct generate_in in = {.ids = ids, .count = 3, .tokens = NEW, .how = {.top_p = 1, .repetition_penalty = 1}, .stop = -1};
+    struct generate_in in = {
+        .ids = ids,
+        .count = 3,
+        .tokens = NEW,
+        .how = {.top_p = 1, .repetition_penalty = 1},
+    };
     for (int i = 0; i < 2; i++) {
         in.how.repetition_penalty = i ? 1.3 : 1;
         NEED(generate(&r, &in, &made));
@@ -101,14 +106,15 @@ static void greedy_ids(const struct greedy *g) {
     }
     /* the end token ends it and is not given */
     in.how.repetition_penalty = 1;
-    in.stop = g->ids[0][3];
+    const struct end_ids ends = {(int32_t[]){g->ids[0][3]}, 1};
+    in.ends = &ends;
     int64_t want = 0;
-    while (g->ids[0][want] != in.stop) want++;
+    while (g->ids[0][want] != ends.ids[0]) want++;
     NEED(generate(&r, &in, &made));
     CASE(made == want, "%s: %lld ids before the end token, not %lld", g->dir, (long long)want, (long long)made);
     /* so does the caller; the id it has been shown counts */
     struct stopper s = {.at = 5};
-    in.stop = -1;
+    in.ends = NULL;
     in.each = stop_after;
     in.ctx = &s;
     NEED(generate(&r, &in, &made));

@@ -64,6 +64,32 @@ fails 2 'nothing to continue' generate model.init=run prompt=
 fails 2 'empty string' generate model.init=run prompt=x stop=a,,b
 fails 2 'temperature' generate model.init=run prompt=x temperature=-1
 fails 2 'top_p' generate model.init=run prompt=x top_p=1.5
+# what ends a text: generation_config.json, else config.json, else the tokenizer; a list is a list
+cp -r "$here/tests/golden/olmoe" ends
+ends() { # ends WANTED GENERATION EOS: with that text of generation_config.json (none: no file) and that eos_token_id of config.json
+    rm -f ends/generation_config.json
+    [ "$2" = none ] || echo "$2" > ends/generation_config.json
+    sed 's/"eos_token_id": [^,]*,/"eos_token_id": '"$3"',/' "$here/tests/golden/olmoe/config.json" > ends/config.json
+    is "$1" "$("$MOP" generate model.init=ends ids='[5,9,2]' tokens=8 temperature=0 print=ids 2> message)" "generation_config.json $2, eos_token_id $3: $(cat message)"
+}
+grep -q '"eos_token_id": [^,]*,' ends/config.json
+ok $? "the golden config names its end"
+ends '[41,41,58,75,75,112,82,56]' none null
+ends '[41,41]' none 58
+ends '[41,41,58]' none '[82, 75, 112]'
+ends '[41,41]' '{"eos_token_id": 58}' 82
+ends '[41,41]' '{"eos_token_id": [75, 58, 58, -1, 100000], "max_length": 1e999, "x": null}' '[41]'
+ends '[41,41,58,75,75,112]' '{"eos_token_id": null, "temperature": NaN}' '[82]'
+ends '[41,41,58,75,75,112]' '{"top_p": 0.5}' '[82]'
+ends '[41,41,58,75,75,112,82,56]' '{"eos_token_id": []}' 58
+echo '{"eos_token_id": 99999999999999999999}' > ends/generation_config.json
+fails 1 'generation_config.json: key eos_token_id is 99999999999999999999' generate model.init=ends ids='[5,9,2]' print=ids
+is '[41,41,58,75,75,112,82,56]' "$("$MOP" generate model.init=ends ids='[5,9,2]' tokens=8 temperature=0 print=ids stop=none)" "stop=none asks for no end"
+echo '{"eos_token_id": [5, true]}' > ends/generation_config.json
+fails 1 'generation_config.json: key eos_token_id is \[5,true\]' generate model.init=ends ids='[5,9,2]' print=ids
+echo '{"eos_token_id": 5' > ends/generation_config.json
+fails 1 'generation_config.json:2: not JSON' generate model.init=ends ids='[5,9,2]' print=ids
+
 MOP_FAULT=reserve:1 "$MOP" generate "$golden" ids='[5]' print=ids > out.txt 2> message
 [ $? = 1 ] && [ ! -s out.txt ] && grep -q '^error: ' message
 ok $? "no memory: $(cat message)"
@@ -101,6 +127,23 @@ fails 2 'data.long=truncate' eval model.init=run data.valid=q.jsonl data.seq=6
 fails 2 'no tokenizer' eval model.init=bare data.valid=q.jsonl
 fails 2 'data.valid' eval model.init=run
 fails 1 'nowhere.jsonl' eval model.init=run data.valid=nowhere.jsonl
+# a tokenizer that cannot be read stops only what needs one
+cp -r run broken && echo '{"model": {"type": "Unigram"}}' > broken/tokenizer.json
+fails 1 'broken/tokenizer.json: model' generate model.init=broken prompt=The
+fails 1 'broken/tokenizer.json: model' generate model.init=broken ids='[5]'
+fails 1 'broken/tokenizer.json: model' generate model.init=broken ids='[5]' print=ids stop=x
+is "$("$MOP" generate model.init=run ids='[5,6]' tokens=5 print=ids temperature=0)" "$("$MOP" generate model.init=broken ids='[5,6]' tokens=5 print=ids temperature=0 2> message)" "ids without a tokenizer"
+grep -q '^warning: .*broken/tokenizer.json: model' message
+ok $? "it is said: $(cat message)"
+"$MOP" eval model.init=broken data.valid=t.tok data.seq=64 2> message > report && grep -q '^bits_per_byte unknown: no tokenizer' report
+ok $? "eval of a token file: $(cat message)"
+fails 1 'broken/tokenizer.json: model' eval model.init=broken data.valid=q.jsonl
+"$MOP" train model.init=broken data.train=t.tok data.seq=64 train.batch=1 train.steps=1 out=more 2> message && cmp -s broken/tokenizer.json more/tokenizer.json
+ok $? "training: $(cat message)"
+"$MOP" train model.init=random model.layers=1 model.hidden=32 model.heads=2 model.experts=2 model.expert_width=16 tokenizer=broken data.train=t.tok data.seq=64 \
+    train.batch=1 train.steps=1 out=fresh 2> message && grep -q '"vocab_size": 280' fresh/config.json
+ok $? "training from nothing: $(cat message)"
+
 bad() { # bad PATTERN RECORD
     printf '%s\n%s\n' '{"context": "a", "choices": ["b", "c"], "answer": 0}' "$2" > bad.jsonl
     fails 1 "bad.jsonl:2.*$1" eval model.init=run data.valid=bad.jsonl
