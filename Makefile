@@ -7,7 +7,7 @@ endif
 BUILD ?= build
 PREFIX ?= /usr/local
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Werror
-LIBS_PC = jansson yaml-0.1 libpcre2-8 libutf8proc libxxhash
+LIBS_PC = jansson yaml-0.1 libpcre2-8 libutf8proc libxxhash zlib libzstd
 # ranks as processes where there is an MPI; not under ThreadSanitizer, which takes its library's own threads for races
 MPI_PC := $(if $(findstring thread,$(EXTRA)),,$(firstword $(foreach p,ompi-c mpich,$(shell pkg-config --exists $(p) && echo $(p)))))
 CPPFLAGS += -D_GNU_SOURCE -Isrc -I. $(if $(MPI_PC),-DMOP_MPI $(shell pkg-config --cflags $(MPI_PC)))

@@ -6,7 +6,7 @@ set -eu
 packages=
 for group in "$@"; do
     case $group in
-    build) packages="$packages gcc libc6-dev make pkg-config binutils libjansson-dev libyaml-dev libpcre2-dev libutf8proc-dev libxxhash-dev libopenmpi-dev openmpi-bin" ;;
+    build) packages="$packages gcc libc6-dev make pkg-config binutils libjansson-dev libyaml-dev libpcre2-dev libutf8proc-dev libxxhash-dev zlib1g-dev libzstd-dev libopenmpi-dev openmpi-bin" ;;
     demo) packages="$packages perl-doc" ;;
     peers) packages="$packages python3 python3-venv g++" ;; # g++: what torch.compile compiles with
     ci) packages="$packages clang clang-tidy clang-format libclang-rt-14-dev" ;;
@@ -19,7 +19,7 @@ done
 
 if ! command -v dpkg-query >/dev/null; then
     # not Debian: the libraries may be there all the same
-    if pkg-config --exists jansson yaml-0.1 libpcre2-8 libutf8proc libxxhash; then exit 0; fi
+    if pkg-config --exists jansson yaml-0.1 libpcre2-8 libutf8proc libxxhash zlib libzstd; then exit 0; fi
     echo "deps.sh: this is no Debian; install the equivalents of:$packages" >&2
     exit 1
 fi

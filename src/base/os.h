@@ -37,6 +37,11 @@ MUST err_t os_open_read(const char *path, int *fd, int64_t *bytes);
 MUST err_t os_read_at(int fd, const char *path, void *to, int64_t bytes, int64_t offset); /* all of it or an error */
 void os_close(int fd);
 
+/* Input read from its beginning to its end, once: a file, a pipe, or "-", standard input. *bytes is -1 where they are not known before. */
+bool os_is_file(const char *path); /* an ordinary one */
+MUST err_t os_stream_open(const char *path, int *fd, int64_t *bytes);
+MUST err_t os_stream_read(int fd, const char *path, void *to, int64_t room, int64_t *got); /* *got 0: the end */
+
 /* A file that appears whole or not at all: written under a temporary name beside its own, then
  * fsync, rename, fsync of the folder. Zero-initialise or os_write_open before any other call. */
 struct os_writer {

@@ -11,21 +11,28 @@
 #include <string.h>
 
 struct tokenize_opts {
-    const char *tokenizer, *in, *out, *ids, *decode, *text;
-    int invalid_utf8;
+    const char *tokenizer, *in, *out, *ids, *decode, *text, *document_end;
+    int invalid_utf8, format;
     int64_t threads;
     bool eos;
 };
 
 const struct opt tokenize_opt_list[] = {
     {"tokenizer", OPT_PATH, offsetof(struct tokenize_opts, tokenizer), NULL, NULL, 0, 0, "tokenizer.json, or a folder that holds one"},
-    {"in", OPT_PATHS, offsetof(struct tokenize_opts, in), NULL, NULL, 0, 0, "text files, folders of them and *.jsonl, comma-separated"},
+    {"in", OPT_PATHS, offsetof(struct tokenize_opts, in), NULL, NULL, 0, 0,
+     "text files, *.jsonl, folders of them, patterns, comma-separated; .gz and .zst too; -: standard input"},
     {"out", OPT_PATH, offsetof(struct tokenize_opts, out), NULL, NULL, 0, 0, "token file to write"},
     {"ids", OPT_PATH, offsetof(struct tokenize_opts, ids), NULL, NULL, 0, 0, "file for one JSON array of ids a document; -: standard output"},
-    {"decode", OPT_PATH, offsetof(struct tokenize_opts, decode), NULL, NULL, 0, 0, "JSON lines with {\"ids\": [...]} to turn into text"},
+    {"decode", OPT_PATH, offsetof(struct tokenize_opts, decode), NULL, NULL, 0, 0,
+     "JSON lines with {\"ids\": [...]} to turn into text; -: standard input"},
     {"text", OPT_PATH, offsetof(struct tokenize_opts, text), NULL, NULL, 0, 0, "file for one JSON string a record of decode; -: standard output"},
     {"data.invalid_utf8", OPT_CHOICE, offsetof(struct tokenize_opts, invalid_utf8), "error", "error|replace", 0, 0,
      "invalid UTF-8 is an error, or U+FFFD takes its place"},
+    {"data.format", OPT_CHOICE, offsetof(struct tokenize_opts, format), "auto", "auto|text|jsonl", 0, 0,
+     "what the files are: by their names and first bytes, or as said"},
+    {"data.document_end", OPT_TEXT, offsetof(struct tokenize_opts, document_end), "token", NULL, 0, 0,
+     "where a document of a text file ends: token (the tokenizer's end-of-document token, written out), file, line (each is one), blank (an empty "
+     "line), or line:TEXT (a line that is TEXT)"},
     {"eos", OPT_BOOL, offsetof(struct tokenize_opts, eos), "true", NULL, 0, 0,
      "end each document of a token file with the tokenizer's end-of-document token"},
     {"threads", OPT_INT, offsetof(struct tokenize_opts, threads), "0", NULL, 0, 1024, "threads; 0: one per CPU; the result does not depend on it"},
@@ -37,6 +44,7 @@ const struct opt tokenize_opt_list[] = {
 struct lines {
     struct os_writer os;
     bool to_stdout;
+    bool inside; /* of an array of ids */
 };
 
 static err_t lines_open(struct lines *l, const char *path) {
@@ -59,14 +67,19 @@ static err_t lines_close(struct lines *l, err_t err) {
 
 /* ---- encoding ---- */
 
+/* One array a document, however many parts it comes in. */
 static err_t print_ids(void *ctx, const struct encoded *doc) {
     struct lines *l = ctx;
     char text[16];
     for (int64_t i = 0; i < doc->ids.count; i++) {
-        int n = snprintf(text, sizeof text, "%c%d", i ? ',' : '[', (int)doc->ids.ids[i]);
+        int n = snprintf(text, sizeof text, "%c%d", l->inside ? ',' : '[', (int)doc->ids.ids[i]);
         TRY(lines_write(l, text, (size_t)n));
+        l->inside = true;
     }
-    return doc->ids.count ? lines_write(l, "]\n", 2) : lines_write(l, "[]\n", 3);
+    if (doc->more) return OK;
+    const char *end = l->inside ? "]\n" : "[]\n";
+    l->inside = false;
+    return lines_write(l, end, strlen(end));
 }
 
 static int threads_of(const struct tokenize_opts *o) { return o->threads ? (int)o->threads : os_cpus(); }
@@ -96,7 +109,10 @@ static err_t encode_to_file(const struct tokenizer *t, struct corpus *c, const s
 
 static err_t encode(const struct tokenizer *t, const struct tokenize_opts *o, bool eos_asked) {
     struct corpus *c;
-    TRY(corpus_open(o->in, o->invalid_utf8, &c));
+    char end[ENCODE_END_MAX];
+    encode_end_text(t, end);
+    const struct corpus_how how = {o->invalid_utf8, o->format, o->document_end, end};
+    TRY(corpus_open(o->in, &how, &c));
     err_t err = o->ids ? encode_to_lines(t, c, o) : encode_to_file(t, c, o, eos_asked);
     corpus_close(c);
     return err;

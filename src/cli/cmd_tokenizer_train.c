@@ -9,13 +9,14 @@
 #include <string.h>
 
 struct trainer_opts {
-    const char *in, *out, *special;
+    const char *in, *out, *special, *document_end;
     int64_t vocab;
-    int pattern, invalid_utf8;
+    int pattern, invalid_utf8, format;
 };
 
 const struct opt tokenizer_train_opt_list[] = {
-    {"in", OPT_PATHS, offsetof(struct trainer_opts, in), NULL, NULL, 0, 0, "text files, folders of them and *.jsonl, comma-separated"},
+    {"in", OPT_PATHS, offsetof(struct trainer_opts, in), NULL, NULL, 0, 0,
+     "text files, *.jsonl, folders of them, patterns, comma-separated; .gz and .zst too; -: standard input"},
     {"out", OPT_PATH, offsetof(struct trainer_opts, out), NULL, NULL, 0, 0,
      "tokenizer.json to write; one of just that name gets a tokenizer_config.json beside it"},
     {"vocab", OPT_INT, offsetof(struct trainer_opts, vocab), "8192", NULL, 256, 1 << 24, "tokens, special ones included"},
@@ -24,6 +25,11 @@ const struct opt tokenizer_train_opt_list[] = {
     {"special", OPT_TEXT, offsetof(struct trainer_opts, special), "<|endoftext|>", NULL, 0, 0, "special tokens, comma-separated (\\, is a comma)"},
     {"data.invalid_utf8", OPT_CHOICE, offsetof(struct trainer_opts, invalid_utf8), "error", "error|replace", 0, 0,
      "invalid UTF-8 is an error, or U+FFFD takes its place"},
+    {"data.format", OPT_CHOICE, offsetof(struct trainer_opts, format), "auto", "auto|text|jsonl", 0, 0,
+     "what the files are: by their names and first bytes, or as said"},
+    {"data.document_end", OPT_TEXT, offsetof(struct trainer_opts, document_end), "token", NULL, 0, 0,
+     "where a document of a text file ends: token (the first special token, written out), file, line (each is one), blank (an empty line), or "
+     "line:TEXT (a line that is TEXT)"},
     {0},
 };
 
@@ -84,7 +90,10 @@ static err_t run(const struct trainer_opts *o) {
     struct texts texts = {0};
     err_t err = split(o->special, &names, &a.special_count);
     a.specials = (const char *const *)names;
-    if (err == OK) err = corpus_open(o->in, o->invalid_utf8, &texts.corpus);
+    if (err == OK) {
+        const struct corpus_how how = {o->invalid_utf8, o->format, o->document_end, a.special_count ? names[0] : NULL};
+        err = corpus_open(o->in, &how, &texts.corpus);
+    }
     if (err == OK) {
         a.ctx = &texts;
         a.text_bytes = corpus_bytes_total(texts.corpus);

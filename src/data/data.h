@@ -29,7 +29,9 @@ struct tok_file; /* mapped read-only */
 /* `vocab`: ids must be below it. fingerprint: the tokenizer's, 0 if unknown. Written under a temporary name; in memory
  * are 8 bytes a document and, where there are masks, a bit a token. */
 MUST err_t tok_write_open(const char *path, int64_t vocab, uint64_t fingerprint, struct tok_writer **out);
-/* One document; mask (count bytes, 1: this token is a target that counts) or NULL: all count. */
+/* The next tokens of a document without a mask that goes on with the next call. */
+MUST err_t tok_write_part(struct tok_writer *w, const int32_t *ids, int64_t count);
+/* One document, or the rest of one; mask (count bytes, 1: this token is a target that counts) or NULL: all count. */
 MUST err_t tok_write_doc(struct tok_writer *w, const int32_t *ids, const uint8_t *mask, int64_t count);
 MUST err_t tok_write_commit(struct tok_writer *w); /* frees w, also on error */
 void tok_write_abort(struct tok_writer *w);
@@ -87,9 +89,9 @@ uint64_t loader_fingerprint(const struct loader *l);
 MUST err_t loader_unigram_entropy(const struct loader *l, double *nats);
 
 /* ---- text in ---- */
-/* A stream of documents out of text files (each a document), *.jsonl files with {"text"} or {"prompt", "completion"} a
- * line, and folders of these: recursive, sorted by name, taking *.txt *.text *.md *.rst *.pod *.jsonl and saying what
- * was passed over. Compressed files are refused by name. */
+/* A stream of documents out of text files (docs/formats/tokens.md), JSON lines with {"text"} or {"prompt", "completion"} a line, and folders
+ * of these: recursive, sorted by name, saying what was passed over. Packed by gzip or Zstandard or not, from files, pipes or standard
+ * input ("-"). What cannot be read is refused by name. Memory is that of the longest JSON line, or of some MiB of text where its lines end. */
 struct corpus;
 struct corpus_span { /* a run of UTF-8 text */
     const char *text;
@@ -100,17 +102,26 @@ struct corpus_doc {
     const struct corpus_span *spans;
     int64_t count;
     bool masked; /* a fine-tuning sample: counts says what the loss counts. Otherwise all spans count */
+    bool more;   /* a long plain document's part of one span: it goes on in the next */
 };
 enum { CORPUS_UTF8_STRICT, CORPUS_UTF8_REPLACE };
-MUST err_t corpus_open(const char *paths, int invalid_utf8, struct corpus **out); /* comma-separated */
+enum { CORPUS_AUTO, CORPUS_TEXT, CORPUS_JSONL };
+struct corpus_how {           /* borrowed; the options of the same names */
+    int invalid_utf8;         /* CORPUS_UTF8_* */
+    int format;               /* CORPUS_AUTO: by names and first bytes */
+    const char *document_end; /* "token", "file", "line", "blank", "line:TEXT" */
+    const char *end_token;    /* text of the token that ends a document; NULL: none */
+};
+extern const struct corpus_how corpus_defaults;                                               /* of the options, without a token */
+MUST err_t corpus_open(const char *paths, const struct corpus_how *how, struct corpus **out); /* comma-separated */
 void corpus_close(struct corpus *c);
 /* The next document, borrowed until the next call; *got false at the end. Invalid UTF-8: ERR_FORMAT with file and byte. {"messages"}: refused by name. */
 MUST err_t corpus_next(struct corpus *c, struct corpus_doc *doc, bool *got);
 int64_t corpus_bytes_read(const struct corpus *c);
-int64_t corpus_bytes_total(const struct corpus *c);
-const char *corpus_where(const struct corpus *c); /* "FILE:LINE" or "FILE" of the document just given */
+int64_t corpus_bytes_total(const struct corpus *c); /* 0: not known */
+const char *corpus_where(const struct corpus *c);   /* "FILE:LINE" or "FILE" of the document just given */
 
-/* One JSON object per line, streamed: memory is that of the longest line. Empty lines are passed over. Errors are
+/* One JSON object per line, streamed from a file as corpus_open takes them: memory is that of the longest line. Empty lines are passed over. Errors are
  * ERR_FORMAT with FILE:LINE. */
 struct jsonl;
 struct json_t; /* jansson's */

@@ -1,13 +1,14 @@
 /* Documents are gathered into batches, encoded by all threads and given out in order; a document larger than a batch is
- * encoded where the corpus holds it. */
+ * encoded where the corpus holds it. A plain document that comes in parts is put together only as far as its tokenizer needs. */
 #include "data/encode.h"
 
+#include "base/num.h"
 #include "base/pool.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH_BYTES = 4 << 20, BATCH_DOCS = 4096 };
+enum { BATCH_BYTES = 16 << 20, BATCH_DOCS = 4096 };
 
 err_t encoded_push(struct tok_ids *ids, int32_t id) {
     if (ids->count == ids->room) {
@@ -38,7 +39,8 @@ err_t encode_doc(const struct tokenizer *t, struct tok_scratch *s, const struct 
         err = tokenizer_encode(t, s, doc->spans[i].text, doc->spans[i].bytes, &out->ids);
         end[i] = out->ids.count;
     }
-    if (err == OK && eos >= 0) err = encoded_push(&out->ids, eos);
+    if (err == OK && eos >= 0 && !doc->more) err = encoded_push(&out->ids, eos);
+    out->more = doc->more;
     if (err == OK && doc->masked) {
         const int64_t n = out->ids.count;
         out->mask = malloc((size_t)n + 1);
@@ -49,6 +51,16 @@ err_t encode_doc(const struct tokenizer *t, struct tok_scratch *s, const struct 
     }
     free(end);
     return err;
+}
+
+void encode_end_text(const struct tokenizer *t, char out[ENCODE_END_MAX]) {
+    const int32_t id = tokenizer_eos(t);
+    const char *text;
+    int64_t bytes;
+    out[0] = 0;
+    if (id < 0 || tokenizer_bytes(t, id, &text, &bytes) != OK || bytes >= ENCODE_END_MAX || memchr(text, 0, (size_t)bytes)) return;
+    memcpy(out, text, (size_t)bytes);
+    out[bytes] = 0;
 }
 
 /* ---- batches ---- */
@@ -69,6 +81,12 @@ struct encoder {
     int64_t count;
     char *buffer; /* [BATCH_BYTES]: spans and texts of the batch */
     int64_t used;
+    struct part { /* of a document under way, until it is seen what follows */
+        char *text;
+        int64_t bytes, room;
+        bool held;
+    } part;
+    struct encoded window[3]; /* what separable() looks at */
 };
 
 static void encode_task(void *arg, int64_t i, int worker) {
@@ -122,6 +140,67 @@ static err_t add_doc(struct encoder *e, const struct corpus_doc *doc, const char
     return need <= BATCH_BYTES ? OK : flush(e);
 }
 
+/* ---- documents in parts ---- */
+
+/* Some characters before the seam, from a line's begin if there is one near: where every tokenizer's words begin. */
+static const char *window_before(const char *text, int64_t bytes) {
+    enum { NEAR = 64, FAR = 1024 };
+    const char *end = text + bytes, *p = end - i64_min(bytes, NEAR);
+    while (p > text && p > end - i64_min(bytes, FAR) && p[-1] != '\n') p--;
+    while (p < end && ((unsigned char)*p & 0xc0) == 0x80) p++;
+    return p;
+}
+
+/* Are the ids around a seam between `a` and what follows it the same if both sides are encoded by themselves? */
+static err_t separable(struct encoder *e, const struct part *a, const struct corpus_span *b, bool *is) {
+    enum { BEHIND = 256, AHEAD = 4096 };
+    const char *from = window_before(a->text, a->bytes);
+    int64_t before = a->text + a->bytes - from, behind = i64_min(b->bytes, BEHIND);
+    while (behind < b->bytes && ((unsigned char)b->text[behind] & 0xc0) == 0x80) behind++;
+    char joined[AHEAD];
+    ENSURE(before + behind <= AHEAD);
+    memcpy(joined, from, (size_t)before);
+    memcpy(joined + before, b->text, (size_t)behind);
+    const struct corpus_span spans[3] = {{joined, before + behind, true}, {joined, before, true}, {joined + before, behind, true}};
+    struct encoded *w = e->window;
+    for (int i = 0; i < 3; i++) TRY(encode_doc(e->in->tokenizer, e->scratch[0], &(struct corpus_doc){.spans = &spans[i], .count = 1}, -1, &w[i]));
+    *is = w[0].ids.count == w[1].ids.count + w[2].ids.count && w[1].ids.count > 0 && w[2].ids.count > 0 &&
+          memcmp(w[0].ids.ids, w[1].ids.ids, sizeof(int32_t) * (size_t)w[1].ids.count) == 0 &&
+          memcmp(w[0].ids.ids + w[1].ids.count, w[2].ids.ids, sizeof(int32_t) * (size_t)w[2].ids.count) == 0;
+    return OK;
+}
+
+static err_t hold(struct part *p, const struct corpus_span *s, const char *where) {
+    if (p->bytes + s->bytes > p->room) {
+        const int64_t room = p->bytes + s->bytes + p->bytes / 2;
+        char *more = realloc(p->text, (size_t)room);
+        if (!more) return FAIL(ERR_NOMEM, "out of memory for a document of %lld bytes, %s; part it (data.document_end)", (long long)room, where);
+        p->text = more;
+        p->room = room;
+    }
+    if (s->bytes) memcpy(p->text + p->bytes, s->text, (size_t)s->bytes);
+    p->bytes += s->bytes;
+    p->held = true;
+    return OK;
+}
+
+static err_t add_part(struct encoder *e, bool more, const char *where) {
+    const struct corpus_span span = {e->part.text, e->part.bytes, true};
+    TRY(add_doc(e, &(struct corpus_doc){.spans = &span, .count = 1, .more = more}, where));
+    e->part.bytes = 0;
+    e->part.held = false;
+    return OK;
+}
+
+static err_t add(struct encoder *e, const struct corpus_doc *doc, const char *where) {
+    if (!doc->more && !e->part.held) return add_doc(e, doc, where);
+    bool apart = false;
+    if (e->part.held) TRY(separable(e, &e->part, doc->spans, &apart));
+    if (apart) TRY(add_part(e, true, where));
+    TRY(hold(&e->part, doc->spans, where));
+    return doc->more ? OK : add_part(e, false, where);
+}
+
 static err_t encoder_init(struct encoder *e) {
     const int n = e->in->threads;
     e->tasks = malloc(BATCH_DOCS * sizeof *e->tasks);
@@ -136,6 +215,8 @@ static err_t encoder_init(struct encoder *e) {
 static void encoder_fini(struct encoder *e) {
     for (int i = 0; e->scratch && i < e->in->threads; i++)
         if (e->scratch[i]) tok_scratch_free(e->scratch[i]);
+    for (int i = 0; i < 3; i++) encoded_free(&e->window[i]);
+    free(e->part.text);
     pool_free(e->pool);
     free(e->scratch);
     free(e->buffer);
@@ -148,7 +229,7 @@ err_t encode_corpus(const struct encode_in *in) {
     for (bool got = true; err == OK && got;) {
         struct corpus_doc doc;
         err = corpus_next(in->corpus, &doc, &got);
-        if (err == OK && got) err = add_doc(&e, &doc, corpus_where(in->corpus));
+        if (err == OK && got) err = add(&e, &doc, corpus_where(in->corpus));
     }
     if (err == OK) err = flush(&e);
     encoder_fini(&e);

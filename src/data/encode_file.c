@@ -41,8 +41,10 @@ static void show_sample(struct job *j, const struct encoded *d) {
 
 /* "1.0 of 2.0 MB, 3.0 MB/s" */
 static void describe_progress(const struct job *j, int64_t now, char *to, size_t room) {
-    double mb = (double)corpus_bytes_read(j->corpus) / 1e6, seconds = (double)(now - j->begun_ns) / 1e9;
-    (void)snprintf(to, room, "%.1f of %.1f MB, %.1f MB/s", mb, (double)corpus_bytes_total(j->corpus) / 1e6, seconds > 0 ? mb / seconds : 0);
+    double mb = (double)corpus_bytes_read(j->corpus) / 1e6, all = (double)corpus_bytes_total(j->corpus) / 1e6;
+    double seconds = (double)(now - j->begun_ns) / 1e9, speed = seconds > 0 ? mb / seconds : 0;
+    if (all > 0) (void)snprintf(to, room, "%.1f of %.1f MB, %.1f MB/s", mb, all, speed);
+    else (void)snprintf(to, room, "%.1f MB, %.1f MB/s", mb, speed);
 }
 
 static void show_progress(struct job *j) {
@@ -56,9 +58,9 @@ static void show_progress(struct job *j) {
 
 static err_t each(void *ctx, const struct encoded *d) {
     struct job *j = ctx;
-    TRY(tok_write_doc(j->writer, d->ids.ids, d->mask, d->ids.count));
+    TRY(d->more ? tok_write_part(j->writer, d->ids.ids, d->ids.count) : tok_write_doc(j->writer, d->ids.ids, d->mask, d->ids.count));
     j->tokens += d->ids.count;
-    j->documents++;
+    j->documents += !d->more;
     show_sample(j, d);
     show_progress(j);
     return OK;

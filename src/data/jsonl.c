@@ -12,8 +12,10 @@ enum { CHUNK = 1 << 20, SHOWN = 60 };
 
 struct jsonl {
     char *path;
-    int fd, invalid;
-    int64_t bytes, at; /* of the file; read so far */
+    struct stream *in;
+    int invalid;
+    int64_t at; /* bytes read so far, unpacked */
+    bool over;  /* there are no more */
     char *buf;
     int64_t room, begin, end; /* what is read and not used lies in [begin, end) */
     char *fixed;              /* a line with its invalid parts replaced */
@@ -22,28 +24,40 @@ struct jsonl {
     char where[OS_PATH_MAX + 32];
 };
 
-err_t jsonl_open(const char *path, int invalid_utf8, struct jsonl **out) {
+err_t jsonl_of_stream(struct stream *in, const char *path, int invalid_utf8, struct jsonl **out) {
     struct jsonl *j = calloc(1, sizeof *j);
-    if (!j) return FAIL(ERR_NOMEM, "out of memory while opening %s", path);
-    j->fd = -1;
-    j->invalid = invalid_utf8;
-    j->room = CHUNK;
-    j->path = strdup(path);
-    j->buf = malloc((size_t)j->room);
-    err_t err = j->path && j->buf ? OK : FAIL(ERR_NOMEM, "out of memory while opening %s", path);
-    if (err == OK) err = os_open_read(path, &j->fd, &j->bytes);
-    if (err != OK) {
-        jsonl_close(j);
-        return err_frame(err, __func__);
+    if (j) {
+        j->invalid = invalid_utf8;
+        j->room = CHUNK;
+        j->path = strdup(file_name(path));
+        j->buf = malloc((size_t)j->room);
     }
+    if (!j || !j->path || !j->buf) {
+        jsonl_close(j);
+        return FAIL(ERR_NOMEM, "out of memory while opening %s", path);
+    }
+    j->in = in;
     *out = j;
     return OK;
+}
+
+err_t jsonl_open(const char *path, int invalid_utf8, struct jsonl **out) {
+    struct stream *in;
+    TRY(stream_open(path, &in));
+    const char *text;
+    int64_t bytes;
+    bool lines;
+    err_t err = stream_peek(in, &text, &bytes);
+    if (err == OK) err = file_check_text(path, FILE_JSONL, text, bytes, &lines);
+    if (err == OK) err = jsonl_of_stream(in, path, invalid_utf8, out);
+    if (err != OK) stream_close(in);
+    return err;
 }
 
 void jsonl_close(struct jsonl *j) {
     if (!j) return;
     json_decref(j->record);
-    os_close(j->fd);
+    stream_close(j->in);
     free(j->path);
     free(j->buf);
     free(j->fixed);
@@ -51,7 +65,7 @@ void jsonl_close(struct jsonl *j) {
 }
 
 const char *jsonl_where(const struct jsonl *j) { return j->where; }
-int64_t jsonl_bytes_read(const struct jsonl *j) { return j->at - (j->end - j->begin); }
+int64_t jsonl_bytes_read(const struct jsonl *j) { return stream_bytes_read(j->in); }
 
 /* Read more behind `end`: first what is used up leaves the buffer, then it grows. */
 static err_t read_more(struct jsonl *j) {
@@ -68,10 +82,11 @@ static err_t read_more(struct jsonl *j) {
         j->buf = more;
         j->room *= 2;
     }
-    int64_t n = j->room - j->end < j->bytes - j->at ? j->room - j->end : j->bytes - j->at;
-    TRY(os_read_at(j->fd, j->path, j->buf + j->end, n, j->at));
+    int64_t n;
+    TRY(stream_read(j->in, j->buf + j->end, j->room - j->end, &n));
     j->end += n;
     j->at += n;
+    j->over = n == 0;
     return OK;
 }
 
@@ -81,8 +96,7 @@ static err_t next_line(struct jsonl *j, char **line, int64_t *count) {
     j->line++;
     for (;;) {
         char *start = j->buf + j->begin, *end = j->end > j->begin + seen ? memchr(start + seen, '\n', (size_t)(j->end - j->begin - seen)) : NULL;
-        bool last = j->at == j->bytes;
-        if (end || last) {
+        if (end || j->over) {
             *count = end ? end - start : j->end - j->begin;
             *line = end || *count > 0 ? start : NULL;
             j->begin += *count + (end ? 1 : 0);
@@ -100,8 +114,8 @@ static err_t clean_line(struct jsonl *j, char **line, int64_t *count) {
     if (j->invalid == CORPUS_UTF8_STRICT) {
         int64_t offset = j->at - (j->end - (*line - j->buf)) + good;
         return FAIL(ERR_FORMAT,
-                    "%s:%lld is not UTF-8: byte 0x%02x at byte %lld of the file (the first is 0); correct it or set data.invalid_utf8=replace",
-                    j->path, (long long)j->line, (unsigned)(unsigned char)(*line)[good], (long long)offset);
+                    "%s:%lld is not UTF-8: byte 0x%02x at byte %lld of the file%s (the first is 0); correct it or set data.invalid_utf8=replace",
+                    j->path, (long long)j->line, (unsigned)(unsigned char)(*line)[good], (long long)offset, stream_packed(j->in) ? ", unpacked" : "");
     }
     int64_t room = utf8_replaced_bytes(*line, *count);
     if (room > j->fixed_room) {

@@ -115,23 +115,30 @@ static err_t keep_mask(struct tok_writer *w, const uint8_t *mask, int64_t count)
     return OK;
 }
 
-err_t tok_write_doc(struct tok_writer *w, const int32_t *ids, const uint8_t *mask, int64_t count) {
+static err_t write_tokens(struct tok_writer *w, const int32_t *ids, const uint8_t *mask, int64_t count) {
     for (int64_t i = 0; i < count; i++)
         if (ids[i] < 0 || (uint64_t)ids[i] >= w->head.vocab)
             return FAIL(ERR_FAILED, "the id %d is not in the vocabulary of %lld; %s, document %lld, token %lld; is it the right tokenizer?",
                         (int)ids[i], (long long)w->head.vocab, w->os.path, (long long)w->head.docs, (long long)i);
-    if ((int64_t)w->head.docs + 2 > w->border_room) {
-        uint64_t *more = realloc(w->borders, (size_t)w->border_room * 2 * sizeof *more);
-        if (!more) return FAIL(ERR_NOMEM, "out of memory for the borders of %s: %lld documents", w->os.path, (long long)w->head.docs);
-        w->borders = more;
-        w->border_room *= 2;
-    }
     TRY(keep_mask(w, mask, count));
     if (count > 0) {
         TRY(os_write(&w->os, ids, count * 4));
         (void)XXH3_64bits_update(w->sum, ids, (size_t)count * 4);
     }
     w->head.tokens += (uint64_t)count;
+    return OK;
+}
+
+err_t tok_write_part(struct tok_writer *w, const int32_t *ids, int64_t count) { return write_tokens(w, ids, NULL, count); }
+
+err_t tok_write_doc(struct tok_writer *w, const int32_t *ids, const uint8_t *mask, int64_t count) {
+    if ((int64_t)w->head.docs + 2 > w->border_room) {
+        uint64_t *more = realloc(w->borders, (size_t)w->border_room * 2 * sizeof *more);
+        if (!more) return FAIL(ERR_NOMEM, "out of memory for the borders of %s: %lld documents", w->os.path, (long long)w->head.docs);
+        w->borders = more;
+        w->border_room *= 2;
+    }
+    TRY(write_tokens(w, ids, mask, count));
     w->borders[++w->head.docs] = w->head.tokens;
     return OK;
 }

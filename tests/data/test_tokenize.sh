@@ -105,6 +105,36 @@ ok 'a folder' mop tokenize tokenizer=hf in=folder out=d.tok
 ok 'all its documents' test "$(tokens | cut -d' ' -f2)" = 4
 ok 'what was passed over is said' grep -q 'other.c' err
 
+# ---- as it comes: pipes, patterns, packed, parted ----
+printf '{"text": "the token"}\n' >1.part.jsonl
+printf '{"text": "the line"}\n' >2.part.jsonl
+gzip -c 2.part.jsonl >3.part.ndjson.gz
+mop tokenize tokenizer=hf in=1.part.jsonl,2.part.jsonl,2.part.jsonl ids=-
+cp res want
+ok 'a pattern' mop tokenize tokenizer=hf in='*.part.*' ids=-
+ok 'is its files' cmp -s res want
+cat ./*.part.jsonl 2.part.jsonl | "$MOP" tokenize tokenizer=hf in=- ids=- >res 2>err
+ok 'standard input' cmp -s res want
+cat ./*.part.jsonl 2.part.jsonl | gzip | "$MOP" tokenize tokenizer=hf in=/dev/stdin ids=- >res 2>err
+ok 'a packed pipe' cmp -s res want
+mv 3.part.ndjson.gz 'a,b.jsonl.gz'
+ok 'a comma in a name' mop tokenize tokenizer=hf in='a,b.jsonl.gz' ids=-
+ok 'gives its document' test "$(cat res)" = "$(tail -n 1 want)"
+printf 'the token\n<|endoftext|>\nthe line\n<|endoftext|>\n' >ends.txt
+ok 'a text file with end tokens' mop tokenize tokenizer=hf in=ends.txt out=ends.tok
+ok 'is so many documents' grep -q 'in 2 documents' err
+printf '{"text": "the token\\n"}\n{"text": "the line\\n"}\n' >ends.jsonl
+mop tokenize tokenizer=hf in=ends.jsonl out=lines.tok
+ok 'of the same tokens as from JSON lines' cmp -s ends.tok lines.tok
+mop tokenize tokenizer=hf in=ends.txt ids=- data.document_end=file
+ok 'or one' test "$(wc -l <res)" = 1
+printf 'the token\n--\nthe line\n' >line.txt
+mop tokenize tokenizer=hf in=line.txt ids=- data.document_end=line:--
+ok 'or as many as a line parts' test "$(wc -l <res)" = 2
+mop tokenizer-train in=ends.txt out=trained.json vocab=300
+mop tokenizer-train in=ends.jsonl out=lines.json vocab=300
+ok 'nothing is learned from the end token' cmp -s trained.json lines.json
+
 # ---- refusals: the message, the exit status, and nothing half-written ----
 fails 2 'tokenizer= is missing' tokenize in=in.jsonl ids=-
 fails 2 'give one of out=, ids= and text=' tokenize tokenizer=hf in=in.jsonl
@@ -117,7 +147,7 @@ fails 1 'absent.jsonl' tokenize tokenizer=hf in=absent.jsonl out=x.tok
 fails 1 'absent' tokenize tokenizer=absent in=in.jsonl out=x.tok
 echo '{"messages": [{"role": "user", "content": "hi"}]}' >chat.jsonl
 fails 1 'chat.jsonl:1 has "messages"' tokenize tokenizer=hf in=chat.jsonl out=x.tok
-fails 1 'a.txt.gz is a compressed file' tokenize tokenizer=hf in=a.txt.gz out=x.tok
+fails 1 'a.txt.xz is a compressed file' tokenize tokenizer=hf in=a.txt.xz out=x.tok
 printf 'good\377bad' >latin.txt
 fails 1 'latin.txt is not UTF-8: byte 0xff at byte 4 of the file' tokenize tokenizer=hf in=latin.txt out=x.tok
 : >empty.jsonl
