@@ -106,5 +106,6 @@ err_t opt_unknown(const struct opt_set *s, const char *key, const char *text, co
     }
     char shown[OPT_SHOWN_MAX], value[OPT_SHOWN_MAX], write[OPT_KEY_MAX + OPT_SHOWN_MAX + 16] = "";
     if (best <= 1 && text && *text) (void)snprintf(write, sizeof write, "write %s=%s, ", nearest, opt_shown(text, value));
-    return FAIL(ERR_USAGE, "%s: there is no option %s; the nearest is %s (%s`mop help options` lists all)", origin, opt_shown(key, shown), nearest, write);
+    return FAIL(ERR_USAGE, "%s: there is no option %s; the nearest is %s (%s`mop help options` lists all)", origin, opt_shown(key, shown), nearest,
+                write);
 }
