@@ -24,7 +24,7 @@
 #include "base/opt.h"
 #include "comm/mesh.h"
 #include "kernels/exec.h"
-#include "model/store.h"
+#include "units/store.h"
 
 struct attention_opts {
     int64_t head_chunks; /* of Ulysses; 1: all of the rank's heads at once */
@@ -41,7 +41,7 @@ struct attention_saved {
 
 /* A sequence's heads, D > 1 (ulysses.c); scratch. */
 struct attention_ulysses {
-    int64_t *counts; /* (4, D) */
+    int64_t *counts; /* (4, D), host */
     void *sent;      /* local tokens' heads by rank, on their way out or back */
     void *qkv;       /* (S, q + 2kv of the chunk) act */
     void *o;         /* (S, q of the chunk) act; in backward o and dO side by side */
@@ -56,12 +56,11 @@ struct attention {
     struct attention_opts opts;
     struct shape shape;
     struct attention_saved *saved; /* [slots] */
-    int64_t places;                /* positions that have a cos and sin, S */
     float *cos, *sin;              /* (S, hd/2) */
     void *dout, *dqkv, *drot;      /* scratch, backward */
     float *delta;
     struct attention_ulysses ulysses;
-    int64_t q_width, kv_width, rot_width;
+    int64_t q_width, kv_width, rot_width, positions;
     void *cache;                /* (layers, 2, cache_rows, kv_width) act, keys and values as attention reads them; NULL: none */
     int64_t cache_rows, cached; /* its room; how many rows before those of the next call it holds */
 };
@@ -77,6 +76,9 @@ struct attention_batch {
 MUST err_t attention_bytes(const struct shape *h, const struct attention_opts *o, int64_t positions, struct ledger *out);
 MUST err_t attention_layout(struct attention *a, const struct exec *ex, const struct store *store, struct mesh *mesh, const struct attention_opts *o,
                             const struct shape *h, int64_t positions, struct arenas *m);
+
+/* cos and sin of all positions, queued: once, behind the layout. */
+void attention_open(struct attention *a);
 
 /* Keys and values of up to `rows` tokens for calls that continue one sequence (generation): a call's rows come behind the
  * `cached` rows that the caller says are there, attend to these too, and are kept. Forward only. Local. */

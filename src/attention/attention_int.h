@@ -20,7 +20,7 @@ struct attention_heads ulysses_heads(const struct shape *h, const struct attenti
 int ulysses_chunks(const struct shape *h, const struct attention_opts *o);
 
 MUST err_t ulysses_bytes(const struct shape *h, const struct attention_opts *o, struct ledger *out);
-MUST err_t ulysses_layout(struct attention *a, struct arena *m);
+MUST err_t ulysses_layout(struct attention *a, struct arenas *m);
 
 /* v->o and v->lse of all local tokens. */
 MUST err_t ulysses_forward(struct attention *a, struct attention_saved *v, const struct attention_views *w, const int32_t *start);

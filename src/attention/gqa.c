@@ -1,7 +1,7 @@
+/* Grouped-query attention: project, shape (norm, clamp, turn), attend here or by Ulysses, project out. Owned: the sets of intermediates, from forward
+ * to backward; the gradients' scratch, within backward. Borrowed: h, y and their gradients, the batch, the layer's weights (in use). */
 #include "attention/attention_int.h"
 #include "kernels/linear.h"
-
-#include <string.h>
 
 static struct attention_views view(const struct attention *a, void *qkv, void *rot) {
     const int64_t b = dtype_bytes(a->shape.act), q = a->q_width, kv = a->kv_width, all = q + 2 * kv;
@@ -11,8 +11,10 @@ static struct attention_views view(const struct attention *a, void *qkv, void *r
     return (struct attention_views){turned, turned + q * b, raw + (q + kv) * b, a->rot_width, a->rot_width, all};
 }
 
-static void copy_rows(int64_t rows, int64_t bytes, const char *from, int64_t from_bytes, char *to, int64_t to_bytes) {
-    for (int64_t r = 0; r < rows; r++) memcpy(to + r * to_bytes, from + r * from_bytes, (size_t)bytes);
+/* Rows of all tokens, strides in bytes. */
+static void move_rows(struct attention *a, int64_t bytes, const void *from, int64_t from_stride, void *to, int64_t to_stride) {
+    RUN(a->ex, copy_rows, copy_rows_args, .rows = a->shape.tokens, .bytes = bytes, .from = from, .from_stride = from_stride, .to = to,
+        .to_stride = to_stride);
 }
 
 /* q or k from the raw projections to where RoPE and attention take them: norm, then clamp. */
@@ -21,7 +23,7 @@ static err_t shape_heads(struct attention *a, int layer, enum param_kind kind, c
     const struct spec *s = a->shape.spec;
     const int64_t width = (int64_t)heads * s->head_dim, b = dtype_bytes(a->shape.act);
     if (s->qk_norm == QK_NORM_NONE) {
-        copy_rows(a->shape.tokens, width * b, x, x_stride * b, y, y_stride * b);
+        move_rows(a, width * b, x, x_stride * b, y, y_stride * b);
     } else {
         const struct param *p;
         TRY(store_find(a->store, kind, layer, -1, &p));
@@ -41,7 +43,7 @@ static void clamp(struct attention *a, void *y, int64_t width, int64_t stride) {
 
 static void turn(struct attention *a, const struct attention_batch *in, void *x, int64_t stride, int heads, bool backward) {
     RUN(a->ex, rope, rope_args, .act = a->shape.act, .rows = a->shape.tokens, .heads = heads, .dim = a->shape.spec->head_dim, .x = x,
-        .x_stride = stride, .positions = in->positions, .places = a->places, .cos = a->cos, .sin = a->sin, .backward = backward);
+        .x_stride = stride, .positions = in->positions, .cos = a->cos, .sin = a->sin, .backward = backward);
 }
 
 static err_t project_bias(struct attention *a, enum param_kind kind, int layer, void *x, int64_t width, int64_t stride) {
@@ -80,8 +82,7 @@ static struct attention_args attend(const struct attention *a, const struct atte
                                    .start = in->start,
                                    .o = v->o,
                                    .o_stride = a->q_width,
-                                   .lse = v->lse,
-                                   .pairs = attention_pairs(in->start, a->cached, a->cached + a->shape.tokens)};
+                                   .lse = v->lse};
 }
 
 /* q, k and v weights lie back to back: one product makes all three. */
@@ -100,8 +101,8 @@ static err_t read_cache(struct attention *a, int layer, struct attention_views *
     const int64_t t = a->shape.tokens, bytes = a->kv_width * dtype_bytes(a->shape.act);
     ENSURE(a->cached >= 0 && t <= a->cache_rows - a->cached);
     char *k = (char *)a->cache + 2 * layer * a->cache_rows * bytes, *v = k + a->cache_rows * bytes;
-    copy_rows(t, bytes, w->k, w->k_stride * dtype_bytes(a->shape.act), k + a->cached * bytes, bytes);
-    copy_rows(t, bytes, w->v, w->v_stride * dtype_bytes(a->shape.act), v + a->cached * bytes, bytes);
+    move_rows(a, bytes, w->k, w->k_stride * dtype_bytes(a->shape.act), k + a->cached * bytes, bytes);
+    move_rows(a, bytes, w->v, w->v_stride * dtype_bytes(a->shape.act), v + a->cached * bytes, bytes);
     w->k = k;
     w->v = v;
     w->k_stride = w->v_stride = a->kv_width;
@@ -111,7 +112,7 @@ static err_t read_cache(struct attention *a, int layer, struct attention_views *
 err_t attention_forward(struct attention *a, int layer, int slot, const struct attention_batch *in, const void *h, void *y, bool again) {
     const struct spec *s = a->shape.spec;
     const enum dtype act = a->shape.act;
-    const int64_t t = a->shape.tokens, b = dtype_bytes(act), q = a->q_width, kv = a->kv_width, all = q + 2 * kv;
+    const int64_t b = dtype_bytes(act), q = a->q_width, kv = a->kv_width, all = q + 2 * kv;
     struct attention_saved *v = &a->saved[slot];
     struct linear w_qkv, w_o;
     TRY(weights(a, layer, &w_qkv, &w_o));
@@ -129,7 +130,7 @@ err_t attention_forward(struct attention *a, int layer, int slot, const struct a
         clamp(a, w.q, q, w.q_stride);
         clamp(a, w.k, kv, w.k_stride);
         if (s->clip_qkv > 0) {
-            copy_rows(t, kv * b, raw + (q + kv) * b, all * b, w.v, w.v_stride * b);
+            move_rows(a, kv * b, raw + (q + kv) * b, all * b, w.v, w.v_stride * b);
             clamp(a, w.v, kv, w.v_stride);
         }
     }
@@ -159,7 +160,7 @@ static err_t shape_heads_backward(struct attention *a, int layer, enum param_kin
             .x_stride = width, .y = dy, .limit = (float)s->clip_qkv);
     }
     if (s->qk_norm == QK_NORM_NONE) {
-        copy_rows(a->shape.tokens, width * b, dy, dy_stride * b, dx, x_stride * b);
+        move_rows(a, width * b, dy, dy_stride * b, dx, x_stride * b);
         return OK;
     }
     const struct param *p;
@@ -194,7 +195,7 @@ err_t attention_backward(struct attention *a, int layer, int slot, const struct 
         if (s->clip_qkv > 0) {
             RUN(a->ex, clamp_backward, clamp_args, .act = act, .rows = t, .width = kv, .stride = d.v_stride, .x = raw + (q + kv) * b, .x_stride = all,
                 .y = d.v, .limit = (float)s->clip_qkv);
-            copy_rows(t, kv * b, d.v, d.v_stride * b, draw + (q + kv) * b, all * b);
+            move_rows(a, kv * b, d.v, d.v_stride * b, draw + (q + kv) * b, all * b);
         }
     }
     if (s->attention_bias) {

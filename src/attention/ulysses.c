@@ -1,10 +1,9 @@
 /* Ulysses (mop.md 3.2): a sequence's tokens lie on the D ranks of a block, its heads are shared between them. One sequence and one chunk of heads
- * at a time goes from [ceil(S/D) tokens, all heads] to [S tokens, some heads], through attention, and back. */
+ * at a time goes from [ceil(S/D) tokens, all heads] to [S tokens, some heads], through attention, and back. Owned: the scratch of one such part,
+ * overwritten by the next; all of it is on the compute stream but the exchanges, which are awaited at once. */
 #include "attention/attention_int.h"
 
 #include "base/num.h"
-
-#include <string.h>
 
 int ulysses_chunks(const struct shape *h, const struct attention_opts *o) { return (int)i64_min(o->head_chunks, h->spec->heads / h->split.seq); }
 
@@ -52,18 +51,19 @@ static int64_t sent_bytes(const struct shape *h, const struct widths *w) {
 err_t ulysses_bytes(const struct shape *h, const struct attention_opts *o, struct ledger *out) {
     const struct widths w = widest(h, o);
     const int64_t b = dtype_bytes(h->act), whole = h->seq * h->split.seq;
-    int64_t bytes = arena_bytes(32 * h->split.seq) + arena_bytes(sent_bytes(h, &w)) + arena_bytes(whole * w.here * b) +
-                    arena_bytes(whole * w.heads * b * (h->backward ? 2 : 1));
+    TRY(ledger_predict(out, "attention", "counts", TIER_HOST, LIFE_RUN, arena_bytes(32 * h->split.seq)));
+    int64_t bytes = arena_bytes(sent_bytes(h, &w)) + arena_bytes(whole * w.here * b) + arena_bytes(whole * w.heads * b * (h->backward ? 2 : 1));
     if (h->backward) bytes += arena_bytes(whole * w.here * b) + arena_bytes(4 * h->seq * 2 * h->spec->kv_heads * h->spec->head_dim);
     return ledger_predict(out, "attention", "heads of whole sequences", TIER_DEVICE, LIFE_SCRATCH, bytes);
 }
 
-err_t ulysses_layout(struct attention *a, struct arena *m) {
+err_t ulysses_layout(struct attention *a, struct arenas *arenas) {
     const struct shape *h = &a->shape;
     const struct widths w = widest(h, &a->opts);
     const int64_t b = dtype_bytes(h->act), whole = h->seq * h->split.seq;
     struct attention_ulysses *u = &a->ulysses;
-    TRY(ARENA(m, "attention", "heads of whole sequences", 4 * h->split.seq, &u->counts));
+    struct arena *m = &arenas->scratch;
+    TRY(ARENA(&arenas->host, "attention", "counts", 4 * h->split.seq, &u->counts));
     TRY(arena_push(m, "attention", "heads of whole sequences", sent_bytes(h, &w), &u->sent));
     TRY(arena_push(m, "attention", "heads of whole sequences", whole * w.here * b, &u->qkv));
     TRY(arena_push(m, "attention", "heads of whole sequences", whole * w.heads * b * (h->backward ? 2 : 1), &u->o));
@@ -101,8 +101,9 @@ static err_t exchange(struct attention *a, const struct part *p, int64_t (*each)
         many[s] = a->shape.seq * here;
         many_at[s] = s * many[s];
     }
-    if (out) return COMM(&a->mesh->seq, all_to_allv, a->ulysses.sent, few, few_at, whole, many, many_at);
-    return COMM(&a->mesh->seq, all_to_allv, whole, many, many_at, a->ulysses.sent, few, few_at);
+    return COMM_ON(a->ex->s, &a->mesh->seq,
+                   out ? comm_call_all_to_allv(a->ulysses.sent, few, few_at, whole, many, many_at)
+                       : comm_call_all_to_allv(whole, many, many_at, a->ulysses.sent, few, few_at));
 }
 
 static int64_t each_qkv(const struct attention *a, const struct attention_heads *x) { return width(&a->shape, x) * act_bytes_of(a); }
@@ -116,84 +117,77 @@ static char *heads_at(const struct attention *a, const void *base, int64_t token
     return (char *)(uintptr_t)base + (token * stride + (int64_t)head * a->shape.spec->head_dim) * act_bytes_of(a);
 }
 
-static char *put(char *to, const char *from, int64_t bytes) {
-    memcpy(to, from, (size_t)bytes);
-    return to + bytes;
+/* A run of `heads` heads of the sequence's local tokens: one side by token and head, the other `stride` bytes a token. */
+static void copy_heads(struct attention *a, int heads, const void *from, int64_t from_stride, void *to, int64_t to_stride) {
+    RUN(a->ex, copy_rows, copy_rows_args, .rows = a->shape.seq, .bytes = heads * a->shape.spec->head_dim * act_bytes_of(a), .from = from,
+        .from_stride = from_stride, .to = to, .to_stride = to_stride);
 }
 
 /* Local tokens' q, k and v, to the ranks of the block by heads. */
 static err_t send_qkv(struct attention *a, const struct part *p, const struct attention_views *w) {
-    const int64_t head = a->shape.spec->head_dim * act_bytes_of(a);
+    const int64_t b = act_bytes_of(a), head = a->shape.spec->head_dim * b;
     char *to = a->ulysses.sent;
     for (int d = 0; d < a->shape.split.seq; d++) {
         const struct attention_heads x = heads_of(a, d, p);
-        for (int64_t i = p->first; i < p->first + a->shape.seq; i++) {
-            to = put(to, heads_at(a, w->q, i, w->q_stride, x.q0), x.nq * head);
-            to = put(to, heads_at(a, w->k, i, w->k_stride, x.kv0), x.nkv * head);
-            to = put(to, heads_at(a, w->v, i, w->v_stride, x.kv0), x.nkv * head);
-        }
+        const int64_t row = each_qkv(a, &x);
+        copy_heads(a, x.nq, heads_at(a, w->q, p->first, w->q_stride, x.q0), w->q_stride * b, to, row);
+        copy_heads(a, x.nkv, heads_at(a, w->k, p->first, w->k_stride, x.kv0), w->k_stride * b, to + x.nq * head, row);
+        copy_heads(a, x.nkv, heads_at(a, w->v, p->first, w->v_stride, x.kv0), w->v_stride * b, to + (x.nq + x.nkv) * head, row);
+        to += a->shape.seq * row;
     }
     return exchange(a, p, each_qkv, true, a->ulysses.qkv);
 }
 
 /* The same of o and dout. */
 static err_t send_o(struct attention *a, const struct part *p, const void *o) {
-    const int64_t head = a->shape.spec->head_dim * act_bytes_of(a);
+    const int64_t stride = a->q_width * act_bytes_of(a);
     char *to = a->ulysses.sent;
     for (int d = 0; d < a->shape.split.seq; d++) {
         const struct attention_heads x = heads_of(a, d, p);
-        for (int64_t i = p->first; i < p->first + a->shape.seq; i++) {
-            to = put(to, heads_at(a, o, i, a->q_width, x.q0), x.nq * head);
-            to = put(to, heads_at(a, a->dout, i, a->q_width, x.q0), x.nq * head);
-        }
+        const int64_t row = each_o_dout(a, &x);
+        copy_heads(a, x.nq, heads_at(a, o, p->first, a->q_width, x.q0), stride, to, row);
+        copy_heads(a, x.nq, heads_at(a, a->dout, p->first, a->q_width, x.q0), stride, to + row / 2, row);
+        to += a->shape.seq * row;
     }
     return exchange(a, p, each_o_dout, true, a->ulysses.o);
 }
 
 static err_t return_o(struct attention *a, const struct part *p, void *o) {
-    const int64_t head = a->shape.spec->head_dim * act_bytes_of(a);
     const char *from = a->ulysses.sent;
     TRY(exchange(a, p, each_o, false, a->ulysses.o));
     for (int d = 0; d < a->shape.split.seq; d++) {
         const struct attention_heads x = heads_of(a, d, p);
-        for (int64_t i = p->first; i < p->first + a->shape.seq; i++, from += x.nq * head)
-            memcpy(heads_at(a, o, i, a->q_width, x.q0), from, (size_t)(x.nq * head));
+        copy_heads(a, x.nq, from, each_o(a, &x), heads_at(a, o, p->first, a->q_width, x.q0), a->q_width * act_bytes_of(a));
+        from += a->shape.seq * each_o(a, &x);
     }
     return OK;
 }
 
-static void add_act(enum dtype act, const char *from, float *to, int64_t n) {
-    if (act == DT_F32)
-        for (int64_t i = 0; i < n; i++) to[i] += ((const float *)(const void *)from)[i];
-    else
-        for (int64_t i = 0; i < n; i++) to[i] += bf16_to_f32(((const bf16 *)(const void *)from)[i]);
-}
-
 /* dq home; dk and dv added to those of the sequence, which several ranks and chunks may have a part in: ascending chunks, then ranks. */
 static err_t return_dqkv(struct attention *a, const struct part *p, const struct attention_views *d) {
-    const int64_t dim = a->shape.spec->head_dim, head = dim * act_bytes_of(a);
+    const int64_t dim = a->shape.spec->head_dim, b = act_bytes_of(a), head = dim * b;
     const char *from = a->ulysses.sent;
     TRY(exchange(a, p, each_qkv, false, a->ulysses.dqkv));
     for (int s = 0; s < a->shape.split.seq; s++) {
         const struct attention_heads x = heads_of(a, s, p);
-        for (int64_t i = 0; i < a->shape.seq; i++) {
-            float *dk = a->ulysses.dkv + i * 2 * a->kv_width + x.kv0 * dim, *dv = dk + a->kv_width;
-            memcpy(heads_at(a, d->q, p->first + i, d->q_stride, x.q0), from, (size_t)(x.nq * head));
-            add_act(a->shape.act, from + x.nq * head, dk, x.nkv * dim);
-            add_act(a->shape.act, from + (x.nq + x.nkv) * head, dv, x.nkv * dim);
-            from += (x.nq + 2 * x.nkv) * head;
-        }
+        const int64_t row = each_qkv(a, &x);
+        copy_heads(a, x.nq, from, row, heads_at(a, d->q, p->first, d->q_stride, x.q0), d->q_stride * b);
+        for (int v = 0; v < 2; v++)
+            RUN(a->ex, accumulate, accumulate_args, .rows = a->shape.seq, .width = x.nkv * dim, .from_type = a->shape.act,
+                .from = from + (x.nq + v * x.nkv) * head, .from_stride = row / b, .to_acc = a->ulysses.dkv + v * a->kv_width + x.kv0 * dim,
+                .to_stride = 2 * a->kv_width);
+        from += a->shape.seq * row;
     }
     return OK;
 }
 
 /* The sequence's dk and dv, rounded once. */
 static void finish_dkv(struct attention *a, int64_t first, const struct attention_views *d) {
-    for (int64_t i = 0; i < a->shape.seq; i++) {
-        const float *dk = a->ulysses.dkv + i * 2 * a->kv_width;
-        dtype_convert(DT_F32, dk, a->shape.act, heads_at(a, d->k, first + i, d->k_stride, 0), a->kv_width);
-        dtype_convert(DT_F32, dk + a->kv_width, a->shape.act, heads_at(a, d->v, first + i, d->v_stride, 0), a->kv_width);
-    }
+    for (int v = 0; v < 2; v++)
+        RUN(a->ex, convert, convert_args, .rows = a->shape.seq, .width = a->kv_width, .from_type = DT_F32, .from = a->ulysses.dkv + v * a->kv_width,
+            .from_stride = 2 * a->kv_width, .to_type = a->shape.act,
+            .to = v ? heads_at(a, d->v, first, d->v_stride, 0) : heads_at(a, d->k, first, d->k_stride, 0),
+            .to_stride = v ? d->v_stride : d->k_stride);
 }
 
 /* ---- attention of a part ---- */
@@ -216,8 +210,7 @@ static struct attention_args attend(const struct attention *a, struct attention_
                                   .start = start + sequence * whole,
                                   .o = a->ulysses.o,
                                   .o_stride = (int64_t)x->nq * s->head_dim * (with_dout ? 2 : 1),
-                                  .lse = v->lse + (sequence * heads + head) * whole,
-                                  .pairs = attention_pairs(start + sequence * whole, 0, whole)};
+                                  .lse = v->lse + (sequence * heads + head) * whole};
     args.q_stride = args.k_stride = args.v_stride = width(&a->shape, x);
     args.q = a->ulysses.qkv;
     args.k = (const char *)args.q + (int64_t)x->nq * s->head_dim * b;
@@ -245,7 +238,7 @@ err_t ulysses_backward(struct attention *a, struct attention_saved *v, const str
                        const struct attention_views *d) {
     const int64_t b = act_bytes_of(a), dim = a->shape.spec->head_dim;
     for (int64_t sequence = 0; sequence < a->shape.rows; sequence++) {
-        memset(a->ulysses.dkv, 0, sizeof(float) * (size_t)(a->shape.seq * 2 * a->kv_width));
+        STREAM_FILL(a->ex->s, a->ulysses.dkv, 0, 4 * a->shape.seq * 2 * a->kv_width);
         for (int c = 0; c < ulysses_chunks(&a->shape, &a->opts); c++) {
             const struct part p = part_at(a, sequence, c);
             TRY(send_qkv(a, &p, w));

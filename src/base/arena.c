@@ -84,6 +84,13 @@ void arena_init(struct arena *a, enum tier tier, enum life life, struct ledger *
     *a = (struct arena){.tier = tier, .life = life, .ledger = ledger};
 }
 
+void arenas_init(struct arenas *m, struct ledger *g) {
+    arena_init(&m->host, TIER_HOST, LIFE_RUN, g);
+    arena_init(&m->run, TIER_DEVICE, LIFE_RUN, g);
+    arena_init(&m->step, TIER_DEVICE, LIFE_STEP, g);
+    arena_init(&m->scratch, TIER_DEVICE, LIFE_SCRATCH, g);
+}
+
 void arena_give(struct arena *a, void *base, int64_t bytes) {
     a->base = base;
     a->cap = bytes;

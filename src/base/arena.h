@@ -51,6 +51,23 @@ MUST err_t arena_push(struct arena *a, const char *room, const char *what, int64
 int64_t arena_mark(const struct arena *a);
 void arena_pop(struct arena *a, int64_t mark); /* back to a mark: two layouts may share the same bytes */
 
+/* A rank's arenas by life and tier. What the host reads and writes (tables of pointers, counts, its batch) lies in `host`, never beside
+ * what the device works on. */
+struct arenas {
+    struct arena host;    /* run, host: tables, the host's batch */
+    struct arena run;     /* run, device: weights, gradients, moments */
+    struct arena step;    /* step, device: boundaries, kept intermediates, the batch */
+    struct arena scratch; /* scratch, device: shared by the rooms in turn */
+};
+enum { ARENAS = 4 };
+static inline void arenas_list(struct arenas *m, struct arena *out[ARENAS]) {
+    out[0] = &m->host;
+    out[1] = &m->run;
+    out[2] = &m->step;
+    out[3] = &m->scratch;
+}
+void arenas_init(struct arenas *m, struct ledger *g);
+
 /* What a push of `bytes` takes: formulas use it too. */
 static inline int64_t arena_bytes(int64_t bytes) { return (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN; }
 

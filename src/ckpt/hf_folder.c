@@ -118,3 +118,66 @@ bool folder_is_weights(const char *name) {
     return strcmp(name, WEIGHTS_NAME) == 0 || strcmp(name, WEIGHTS_INDEX) == 0 ||
            (sscanf(name, "model-%5d-of-%5d.safetensors%n", &a, &b, &end) == 2 && end == 32 && name[end] == 0);
 }
+
+/* Buffers that older checkpoints hold and transformers passes over. */
+static bool is_ignored(const char *name) { return strstr(name, "rotary_emb.inv_freq") != NULL; }
+
+static void shape_text(const int64_t *shape, int ndim, char out[200]) {
+    size_t n = 0;
+    out[0] = 0;
+    for (int i = 0; i < ndim; i++) n += (size_t)snprintf(out + n, 200 - n, "%s%" PRId64, i ? ", " : "", shape[i]);
+}
+
+static err_t check_tensor(const struct st_reader *r, const struct tensor_info *t, const struct param *p) {
+    bool same = t->ndim == p->ndim;
+    for (int i = 0; same && i < t->ndim; i++) same = t->shape[i] == p->shape[i];
+    if (!same) {
+        char has[200], wants[200];
+        shape_text(t->shape, t->ndim, has);
+        shape_text(p->shape, p->ndim, wants);
+        return FAIL(ERR_FORMAT, "%s: tensor %s has shape [%s], but config.json asks for [%s]; they are of different models", st_path(r, t), t->name,
+                    has, wants);
+    }
+    if (t->dtype != DT_F32 && t->dtype != DT_BF16 && t->dtype != DT_F16)
+        return FAIL(ERR_FORMAT, "%s: tensor %s has dtype %s; weights may be F32, BF16 or F16", st_path(r, t), t->name, dtype_name(t->dtype));
+    return OK;
+}
+
+/* A model whose head is the embedding may carry the head as well, as long as it is the same. (transformers unties
+ * them where they differ and warns: another model than config.json says, so here it is refused.) */
+static err_t check_tied_head(const struct st_reader *r, const struct tensor_info *head, const struct params *p) {
+    const struct param *embed = params_at(p, PARAM_EMBED, -1, -1);
+    const struct tensor_info *e = embed ? st_find(r, embed->name) : NULL;
+    ENSURE(e);
+    TRY(check_tensor(r, head, embed));
+    float a[2048], b[2048];
+    for (int64_t from = 0; from < head->count; from += 2048) {
+        int64_t n = i64_min(2048, head->count - from);
+        TRY(st_read_f32(r, head, from, n, a));
+        TRY(st_read_f32(r, e, from, n, b));
+        if (memcmp(a, b, (size_t)n * sizeof *a) != 0)
+            return FAIL(ERR_FORMAT, "%s: tensor %s differs from %s, but tie_word_embeddings in config.json says that they are one; set it to false",
+                        st_path(r, head), head->name, e->name);
+    }
+    return OK;
+}
+
+err_t st_check_model(const struct st_reader *r, const struct params *p) {
+    for (int64_t i = 0; i < p->count; i++) {
+        const struct tensor_info *t = st_find(r, p->list[i].name);
+        if (!t && r->file_count > 1)
+            return FAIL(ERR_FORMAT, "%s and the %d files beside it: tensor %s is missing; they are of another model than config.json",
+                        r->files[0].path, r->file_count - 1, p->list[i].name);
+        if (!t) return FAIL(ERR_FORMAT, "%s: tensor %s is missing; the file is of another model than config.json", r->files[0].path, p->list[i].name);
+        TRY(check_tensor(r, t, &p->list[i]));
+    }
+    bool tied = !params_at(p, PARAM_HEAD, -1, -1);
+    for (int64_t i = 0; i < r->count; i++) {
+        const struct tensor_info *t = st_at(r, i);
+        if (params_find(p, t->name) || is_ignored(t->name)) continue;
+        if (!tied || strcmp(t->name, "lm_head.weight") != 0)
+            return FAIL(ERR_FORMAT, "%s: surplus tensor %s; the file is of another model than config.json", st_path(r, t), t->name);
+        TRY(check_tied_head(r, t, p));
+    }
+    return OK;
+}

@@ -73,7 +73,7 @@ static err_t fill_batch(struct run *r) {
         r->host.positions[i] = (int32_t)(place * h->seq + i % h->seq);
         r->host.doc_start[i] = 0;
     }
-    for (int64_t i = 0; h->split.seq > 1 && i < h->rows * whole; i++) r->start_all[i] = 0;
+    for (int64_t i = 0; h->split.seq > 1 && i < h->rows * whole; i++) r->host_start_all[i] = 0;
     return run_upload(r);
 }
 
@@ -87,30 +87,29 @@ static void fill_numbers(enum dtype t, void *x, int64_t n, uint64_t seed) {
 /* ---- what is measured ---- */
 
 static err_t work_vocab(struct bench *b, struct run *r) {
-    double loss;
-    int64_t targets;
-    return vocab_loss(&r->vocab, r->dense.last.h, r->batch.targets, 1.0f / (float)(b->o->tokens * b->o->ranks), r->dh, &loss, &targets);
+    TRY(vocab_loss(&r->vocab, r->dense.last.h, r->batch.targets, 1.0f / (float)(b->o->tokens * b->o->ranks), r->dh));
+    return device_sync(&r->device);
 }
 
 static err_t work_attention(struct bench *b, struct run *r) {
     (void)b;
     const struct attention_batch in = {r->batch.positions, r->start, r->start_all};
-    TRY(dense_enter(&r->dense, r->unit[0], -1, true));
+    TRY(unit_enter(&r->store, r->unit[0], -1, true));
     TRY(attention_forward(&r->attention, 0, 0, &in, r->dense.last.h, r->dx, false));
     TRY(attention_backward(&r->attention, 0, 0, &in, r->dense.last.h, r->dx, r->dh));
-    TRY(dense_leave(&r->dense, r->unit[0], true));
-    return dense_settle(&r->dense);
+    TRY(unit_leave(&r->store, r->unit[0], true));
+    return unit_settle(&r->store);
 }
 
 static err_t work_experts(struct bench *b, struct run *r) {
     (void)b;
     experts_begin_micro(&r->experts);
-    TRY(dense_enter(&r->dense, r->unit[1], -1, true));
+    TRY(unit_enter(&r->store, r->unit[1], -1, true));
     TRY(experts_forward(&r->experts, 0, 0, 0, r->batch.doc_start, r->dense.last.h, r->dx, false));
     TRY(experts_forward(&r->experts, 0, 0, 0, r->batch.doc_start, r->dense.last.h, NULL, true));
     TRY(experts_backward(&r->experts, 0, 0, 0, r->batch.doc_start, r->dense.last.h, r->dx, r->dh));
-    TRY(dense_leave(&r->dense, r->unit[1], true));
-    return dense_settle(&r->dense);
+    TRY(unit_leave(&r->store, r->unit[1], true));
+    return unit_settle(&r->store);
 }
 
 static err_t work_step(struct bench *b, struct run *r) {
@@ -181,7 +180,7 @@ static err_t measure(struct bench *b, struct run *r, struct comm *world) {
     int64_t bytes = b->work == work_vocab       ? room_bytes(r, "vocab", NULL)
                     : b->work == work_attention ? room_bytes(r, "attention", "heads of whole sequences")
                     : b->work == work_experts   ? dispatch_bytes(r)
-                                                : r->arenas.run.cap + r->arenas.step.cap + r->arenas.scratch.cap;
+                                                : r->arenas.host.cap + r->arenas.run.cap + r->arenas.step.cap + r->arenas.scratch.cap;
     TRY(most_of(world, &bytes));
     if (world->rank == 0) {
         b->ns = best;

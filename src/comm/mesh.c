@@ -5,40 +5,16 @@
 #include <stdio.h>
 
 const struct opt mesh_opt_list[] = {
-    {.key = "ranks",
-     .type = OPT_INT,
-     .offset = offsetof(struct mesh_opts, ranks),
-     .def = "0",
-     .lo = 0,
-     .hi = 4096,
-     .help = "ranks to run as threads of this process; 0: one, or what mpirun or srun started"},
-    {.key = "mesh.seq",
-     .type = OPT_INT,
-     .offset = offsetof(struct mesh_opts, seq),
-     .def = "1",
-     .lo = 1,
-     .hi = 4096,
-     .help = "D: ranks that share a sequence in attention; divides ranks"},
-    {.key = "mesh.expert",
-     .type = OPT_INT,
-     .offset = offsetof(struct mesh_opts, expert),
-     .def = "0",
-     .lo = 0,
-     .hi = 4096,
-     .help = "E_p: ranks that experts are spread over; divides ranks and the experts; 0: the largest that does"},
-    {.key = "mesh.vocab",
-     .type = OPT_INT,
-     .offset = offsetof(struct mesh_opts, vocab),
-     .def = "0",
-     .lo = 0,
-     .hi = 4096,
-     .help = "P: ranks that columns of the vocabulary are spread over; divides ranks; 0: ranks"},
-    {.key = "comm.check",
-     .type = OPT_BOOL,
-     .offset = offsetof(struct mesh_opts, check),
-     .def = "0",
-     .help = "compare operation, bytes and place over the ranks before each collective; slow, for debugging"},
-    {.key = NULL},
+    {"ranks", OPT_INT, offsetof(struct mesh_opts, ranks), "0", NULL, 0, 4096,
+     "ranks to run as threads of this process; 0: one, or what mpirun or srun started"},
+    {"mesh.seq", OPT_INT, offsetof(struct mesh_opts, seq), "1", NULL, 1, 4096, "D: ranks that share a sequence in attention; divides ranks"},
+    {"mesh.expert", OPT_INT, offsetof(struct mesh_opts, expert), "0", NULL, 0, 4096,
+     "E_p: ranks that experts are spread over; divides ranks and the experts; 0: the largest that does"},
+    {"mesh.vocab", OPT_INT, offsetof(struct mesh_opts, vocab), "0", NULL, 0, 4096,
+     "P: ranks that columns of the vocabulary are spread over; divides ranks; 0: ranks"},
+    {"comm.check", OPT_BOOL, offsetof(struct mesh_opts, check), "0", NULL, 0, 0,
+     "compare operation, bytes and place over the ranks before each collective; slow, for debugging"},
+    {NULL, OPT_BOOL, 0, NULL, NULL, 0, 0, NULL},
 };
 
 static bool divides(int64_t d, int ranks, int64_t experts) { return ranks % d == 0 && experts % d == 0; }
@@ -81,13 +57,13 @@ static err_t open_one(struct comm *world, int colour, const char *name, bool che
     return err_frame(err, __func__);
 }
 
-enum { AXES = 12 };
+enum { AXES = 13 };
 
 /* All communicators in the order they are opened in. */
 static void mesh_list(struct mesh *m, struct comm *all[AXES]) {
     struct comm *const list[AXES] = {
-        &m->dense,          &m->dense_gather, &m->dense_scatter,        &m->seq,   &m->expert,      &m->expert_dispatch, &m->expert_combine,
-        &m->expert_migrate, &m->expert_shard, &m->expert_shard_scatter, &m->vocab, &m->vocab_shard,
+        &m->control,        &m->dense,          &m->dense_gather, &m->dense_scatter,        &m->seq,   &m->expert,      &m->expert_dispatch,
+        &m->expert_combine, &m->expert_migrate, &m->expert_shard, &m->expert_shard_scatter, &m->vocab, &m->vocab_shard,
     };
     for (int i = 0; i < AXES; i++) all[i] = list[i];
 }
@@ -110,6 +86,7 @@ err_t mesh_open(struct mesh *m, struct comm *world, const struct mesh_opts *o, i
     *m = (struct mesh){0};
     TRY(mesh_degrees(o, world->size, experts, &d, &e, &p));
     const struct axis axes[AXES] = {
+        {"control", 0},
         {"dense", 0},
         {"dense gather", 0},
         {"dense reduce-scatter", 0},

@@ -2,7 +2,7 @@
  *         and P are chosen independently; each divides W (mop.md 2).
  * MATH    Axis of rank r: the block r div D (seq), r div E_p (expert), r div P (vocab), its place there r mod D, E_p, P; the shard
  *         axes join equal places of all blocks: r mod E_p (expert_shard), r mod P (vocab_shard).
- * MEMORY  Twelve communicators per rank; see comm.h.
+ * MEMORY  Thirteen communicators per rank; see comm.h.
  * TRAFFIC None but for opening.
  * INVARIANTS
  *         I1 Rooms that share several communicators issue on them in the same relative order on all ranks (mop.md 6.1).
@@ -14,8 +14,9 @@
 #include "comm/comm.h"
 
 struct mesh {
-    struct stream stream[12];         /* of each of: */
-    struct comm dense;                /* all W ranks: what all agree on (loss, norm, counts) */
+    struct stream stream[13];         /* of each of: */
+    struct comm control;              /* all W ranks, host memory only: counts, agreement, ids of embedding rows */
+    struct comm dense;                /* all W ranks: rows of the embedding, loss, norm, counts of a step */
     struct comm dense_gather;         /* all W: weights of the coming layer */
     struct comm dense_scatter;        /* all W: gradients of the layer before */
     struct comm seq;                  /* blocks of D */

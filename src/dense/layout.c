@@ -1,4 +1,4 @@
-#include "dense/dense_int.h"
+#include "dense/dense.h"
 
 #include "base/num.h"
 
@@ -16,41 +16,25 @@ const struct opt dense_opt_list[] = {
     {.key = NULL},
 };
 
-static bool is_dense(const struct unit *u) { return u->kind == UNIT_ATTENTION || u->kind == UNIT_FFN || u->kind == UNIT_FINAL_NORM; }
-
-/* Elements of a unit as gathered, padding included. */
-int64_t dense_gathered(const struct shape *h, const struct unit *u) {
-    return is_dense(u) ? shard_of(h->spec, u, &h->split, 0).length * h->split.ranks : 0;
-}
-
-static int64_t gathered_elements(const struct shape *h, const struct params *p, bool sum) {
-    int64_t n = 0;
-    for (int i = 0; i < p->units; i++) n = sum ? n + dense_gathered(h, &p->unit[i]) : i64_max(n, dense_gathered(h, &p->unit[i]));
-    return n;
-}
-
-/* Where half-layers' weights are gathered to: copies of this many elements. */
-static int copies(const struct dense_opts *o) { return o->strategy == DENSE_REPLICATE ? 1 : 2; }
-
 static int64_t fetch_rows(const struct shape *h) { return i64_max(1, i64_div_up(h->tokens_most, h->split.ranks)) * h->split.ranks; }
 
-static err_t ranks_bytes(const struct shape *h, const struct params *p, const struct dense_opts *o, struct ledger *out) {
-    const int64_t u = gathered_elements(h, p, o->strategy == DENSE_REPLICATE), b = dtype_bytes(h->act), w = h->split.ranks, rows = fetch_rows(h);
-    TRY(ledger_predict(out, "dense", "gathered weights", TIER_DEVICE, LIFE_RUN, copies(o) * arena_bytes(u * b)));
-    if (h->backward) TRY(ledger_predict(out, "dense", "gathered gradients", TIER_DEVICE, LIFE_RUN, copies(o) * arena_bytes(4 * u)));
+static err_t ranks_bytes(const struct shape *h, struct ledger *out) {
+    const int64_t b = dtype_bytes(h->act), w = h->split.ranks, n = h->tokens, rows = fetch_rows(h);
+    TRY(ledger_predict(out, "dense", "embedding rows", TIER_HOST, LIFE_RUN,
+                       arena_bytes(8 * n) + arena_bytes(4 * n) + arena_bytes(8 * (n + 1)) + arena_bytes(8 * w * w) + arena_bytes(8 * (w + 1)) +
+                           arena_bytes(32 * w) + arena_bytes(4 * rows) + arena_bytes(4 * (2 * n + 1))));
     return ledger_predict(out, "dense", "embedding rows", TIER_DEVICE, LIFE_SCRATCH,
-                          arena_bytes(8 * h->tokens) + arena_bytes(4 * h->tokens) + arena_bytes(8 * w * w) + arena_bytes(8 * (w + 1)) +
-                              arena_bytes(32 * w) + arena_bytes(4 * rows) + 2 * arena_bytes(rows * h->spec->hidden * (h->backward ? 4 : b)));
+                          arena_bytes(4 * rows) + arena_bytes(4 * (2 * n + 1)) + 2 * arena_bytes(rows * h->spec->hidden * (h->backward ? 4 : b)));
 }
 
-err_t dense_bytes(const struct shape *h, const struct params *p, const struct dense_opts *o, struct ledger *out) {
+err_t dense_bytes(const struct shape *h, struct ledger *out) {
     const struct spec *s = h->spec;
-    if (h->split.ranks > 1) TRY(ranks_bytes(h, p, o, out));
+    if (h->split.ranks > 1) TRY(ranks_bytes(h, out));
     const int64_t t = h->tokens, b = dtype_bytes(h->act), f = mlp_layers(s) ? s->dense_width : 0;
     const int64_t halves = shape_slots(h, 2 * s->layers), mlps = mlp_layers(s) ? shape_slots(h, mlp_layers(s)) : 0;
     const bool kept = shape_kept(h);
     const int64_t normed = arena_bytes(t * s->hidden * b) + arena_bytes(4 * t);
-    TRY(ledger_predict(out, "dense", "sets", TIER_DEVICE, LIFE_RUN,
+    TRY(ledger_predict(out, "dense", "sets", TIER_HOST, LIFE_RUN,
                        arena_bytes(halves * (int64_t)sizeof(struct normed)) + arena_bytes(mlps * (int64_t)sizeof(struct mlp_saved))));
     TRY(ledger_predict(out, "dense", "normed inputs", TIER_DEVICE, kept ? LIFE_STEP : LIFE_SCRATCH, halves * normed));
     TRY(ledger_predict(out, "dense", "final norm", TIER_DEVICE, LIFE_STEP, normed));
@@ -65,48 +49,33 @@ static err_t push_normed(struct arena *a, const struct shape *h, const char *wha
     return ARENA(a, "dense", what, h->tokens, &n->rstd);
 }
 
-static err_t ranks_layout(struct dense *d, struct arenas *m) {
-    const struct shape *h = &d->shape;
-    const bool replicate = d->opts.strategy == DENSE_REPLICATE;
-    const int64_t u = gathered_elements(h, d->store->params, replicate);
-    for (int i = 0; i < copies(&d->opts); i++) {
-        struct dense_slot *t = &d->slot[i];
-        TRY(arena_push(&m->run, "dense", "gathered weights", u * dtype_bytes(h->act), &t->w));
-        if (h->backward) TRY(ARENA(&m->run, "dense", "gathered gradients", u, &t->grad_acc));
-    }
-    if (replicate) {
-        d->whole_w = d->slot[0].w;
-        d->whole_grad_acc = d->slot[0].grad_acc;
-    }
-    return OK;
-}
-
 err_t embed_layout(struct dense *d, struct arenas *m) {
     const struct shape *h = &d->shape;
     struct dense_fetch *f = &d->fetch;
     if (h->split.ranks == 1) return OK;
     const int64_t w = h->split.ranks, rows = fetch_rows(h), bytes = rows * h->spec->hidden * (h->backward ? 4 : dtype_bytes(h->act));
     f->cap = rows / w;
-    TRY(ARENA(&m->scratch, "dense", "embedding rows", h->tokens, &f->key));
-    TRY(ARENA(&m->scratch, "dense", "embedding rows", h->tokens, &f->want));
-    TRY(ARENA(&m->scratch, "dense", "embedding rows", w * w, &f->count));
-    TRY(ARENA(&m->scratch, "dense", "embedding rows", w + 1, &f->first));
-    TRY(ARENA(&m->scratch, "dense", "embedding rows", 4 * w, &f->bytes));
-    TRY(ARENA(&m->scratch, "dense", "embedding rows", rows, &f->asked));
+    TRY(ARENA(&m->host, "dense", "embedding rows", h->tokens, &f->key));
+    TRY(ARENA(&m->host, "dense", "embedding rows", h->tokens, &f->want));
+    TRY(ARENA(&m->host, "dense", "embedding rows", h->tokens + 1, &f->begin));
+    TRY(ARENA(&m->host, "dense", "embedding rows", w * w, &f->count));
+    TRY(ARENA(&m->host, "dense", "embedding rows", w + 1, &f->first));
+    TRY(ARENA(&m->host, "dense", "embedding rows", 4 * w, &f->bytes));
+    TRY(ARENA(&m->host, "dense", "embedding rows", rows, &f->asked));
+    TRY(ARENA(&m->host, "dense", "embedding rows", 2 * h->tokens + 1, &f->table));
+    TRY(ARENA(&m->scratch, "dense", "embedding rows", rows, &f->rows));
+    TRY(ARENA(&m->scratch, "dense", "embedding rows", 2 * h->tokens + 1, &f->index));
     TRY(arena_push(&m->scratch, "dense", "embedding rows", bytes, &f->mine));
     return arena_push(&m->scratch, "dense", "embedding rows", bytes, &f->theirs);
 }
 
-err_t dense_layout(struct dense *d, const struct exec *ex, struct store *store, struct mesh *mesh, const struct dense_opts *o, const struct shape *h,
-                   struct arenas *m) {
+err_t dense_layout(struct dense *d, const struct exec *ex, struct store *store, struct mesh *mesh, const struct shape *h, struct arenas *m) {
     const struct spec *s = h->spec;
-    *d = (struct dense){.ex = ex, .store = store, .mesh = mesh, .opts = *o, .shape = *h};
-    for (int i = 0; i < 2; i++) d->slot[i].unit = d->slot[i].leaving = -1;
-    if (h->split.ranks > 1) TRY(ranks_layout(d, m));
+    *d = (struct dense){.ex = ex, .store = store, .mesh = mesh, .shape = *h};
     const int halves = shape_slots(h, 2 * s->layers), mlps = mlp_layers(s) ? shape_slots(h, mlp_layers(s)) : 0;
     struct arena *keep = shape_kept(h) ? &m->step : &m->scratch;
-    TRY(ARENA(&m->run, "dense", "sets", halves, &d->half));
-    TRY(ARENA(&m->run, "dense", "sets", mlps, &d->mlp));
+    TRY(ARENA(&m->host, "dense", "sets", halves, &d->half));
+    TRY(ARENA(&m->host, "dense", "sets", mlps, &d->mlp));
     TRY(push_normed(&m->step, h, "final norm", &d->last));
     for (int i = 0; i < halves; i++) {
         struct normed unused;

@@ -58,9 +58,10 @@ err_t device_stream(struct device *d, const char *name, int64_t ring_bytes, stru
     return OK;
 }
 
-err_t device_arena(struct device *d, struct arena *a, int64_t bytes) {
+static err_t give(struct device *d, struct arena *a) {
     char what[64];
     void *p;
+    const int64_t bytes = a->high;
     (void)snprintf(what, sizeof what, "%s memory for the life of a %s", tier_name(a->tier), life_name(a->life));
     err_t err = d->ops->reserve(d, a->tier, bytes, what, &p);
     if (err == ERR_NOMEM && a->ledger) ledger_print(a->ledger, LOG_RUN);
@@ -69,9 +70,20 @@ err_t device_arena(struct device *d, struct arena *a, int64_t bytes) {
     return OK;
 }
 
-void device_arena_release(struct device *d, struct arena *a) {
-    if (a->base) d->ops->release(d, a->tier, a->base, a->cap);
-    arena_give(a, NULL, 0);
+err_t device_arenas(struct device *d, struct arenas *m) {
+    struct arena *each[ARENAS];
+    arenas_list(m, each);
+    for (int i = 0; i < ARENAS; i++) TRY(give(d, each[i]));
+    return OK;
+}
+
+void device_arenas_release(struct device *d, struct arenas *m) {
+    struct arena *each[ARENAS];
+    arenas_list(m, each);
+    for (int i = ARENAS - 1; i >= 0; i--) {
+        if (each[i]->base) d->ops->release(d, each[i]->tier, each[i]->base, each[i]->cap);
+        arena_give(each[i], NULL, 0);
+    }
 }
 
 void stream_record(const struct stream *s, struct event *e) { *e = (struct event){s->id, s->device->ops->queued(s)}; }

@@ -105,9 +105,9 @@ void device_free(struct device *d);
  * nothing ever waits on it); `name` static. */
 MUST err_t device_stream(struct device *d, const char *name, int64_t ring_bytes, struct stream *out);
 
-/* Memory for an arena, of its tier, and back. On ERR_NOMEM the ledger is printed. */
-MUST err_t device_arena(struct device *d, struct arena *a, int64_t bytes);
-void device_arena_release(struct device *d, struct arena *a);
+/* Memory for arenas that have been laid out dry, each of its tier, and back. On ERR_NOMEM the ledger is printed. */
+MUST err_t device_arenas(struct device *d, struct arenas *m);
+void device_arenas_release(struct device *d, struct arenas *m);
 
 /* ---- the parts that rooms use ---- */
 

@@ -13,7 +13,7 @@
 #include "base/opt.h"
 #include "comm/mesh.h"
 #include "kernels/exec.h"
-#include "model/store.h"
+#include "units/store.h"
 
 struct optim_opts {
     double beta1, beta2, eps, weight_decay;
@@ -27,7 +27,7 @@ struct optim {
     struct optim_opts opts;
     float *master;   /* (store->elements): the weights themselves in fp32 */
     float *m, *v;    /* (elements) */
-    double *partial; /* work of the norm */
+    double *partial; /* work of the norm, and the norm's square behind it */
 };
 
 /* elements: at rest on this rank. */
@@ -35,10 +35,13 @@ MUST err_t optim_bytes(int64_t elements, enum dtype act, struct ledger *out);
 MUST err_t optim_layout(struct optim *o, const struct exec *ex, struct store *store, struct mesh *mesh, const struct optim_opts *opts,
                         struct arenas *m);
 
-/* bf16 weights from masters, after a load. Local. */
+/* Moments and masters start at zero: queued, behind the layout. Local. */
+void optim_open(struct optim *o);
+
+/* bf16 weights from masters, after a load: queued. Local. */
 void optim_refresh(struct optim *o);
 
-/* Norm of the gradient over all ranks; may be infinite or NaN. Collective over mesh->dense. */
+/* Norm of the gradient over all ranks; may be infinite or NaN. The host waits. Collective over mesh->dense. */
 MUST err_t optim_norm(struct optim *o, double *norm);
 
 /* One update, t from 1; gradients are zeroed. clip 0: none. Local. */

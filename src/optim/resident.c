@@ -1,3 +1,5 @@
+/* AdamW with its state on the device. Owned: masters, moments, the norm's sums. Borrowed: the keeper's weights and gradients at rest. Called: open,
+ * then norm and update once a step, behind the last gradient. */
 #include "optim/optim.h"
 
 #include <math.h>
@@ -36,7 +38,7 @@ err_t optim_bytes(int64_t elements, enum dtype act, struct ledger *out) {
     const int64_t one = arena_bytes(4 * elements);
     TRY(ledger_predict(out, "optim", "moments", TIER_DEVICE, LIFE_RUN, 2 * one));
     if (act == DT_BF16) TRY(ledger_predict(out, "optim", "masters", TIER_DEVICE, LIFE_RUN, one));
-    return ledger_predict(out, "optim", "norm", TIER_DEVICE, LIFE_RUN, arena_bytes(8 * partials(elements)));
+    return ledger_predict(out, "optim", "norm", TIER_DEVICE, LIFE_RUN, arena_bytes(8 * (partials(elements) + 1)));
 }
 
 err_t optim_layout(struct optim *o, const struct exec *ex, struct store *store, struct mesh *mesh, const struct optim_opts *opts, struct arenas *m) {
@@ -46,18 +48,29 @@ err_t optim_layout(struct optim *o, const struct exec *ex, struct store *store, 
     TRY(ARENA(&m->run, "optim", "moments", n, &o->v));
     if (store->act == DT_BF16) TRY(ARENA(&m->run, "optim", "masters", n, &o->master));
     else o->master = store->w;
-    return ARENA(&m->run, "optim", "norm", partials(n), &o->partial);
+    return ARENA(&m->run, "optim", "norm", partials(n) + 1, &o->partial);
+}
+
+void optim_open(struct optim *o) {
+    const int64_t bytes = 4 * o->store->elements;
+    STREAM_FILL(o->ex->s, o->m, 0, bytes);
+    STREAM_FILL(o->ex->s, o->v, 0, bytes);
+    if (o->store->act == DT_BF16) STREAM_FILL(o->ex->s, o->master, 0, bytes);
 }
 
 void optim_refresh(struct optim *o) {
+    const int64_t n = o->store->elements;
     o->store->version++;
-    if (o->store->act == DT_BF16) dtype_convert(DT_F32, o->master, DT_BF16, o->store->w, o->store->elements);
+    if (o->store->act == DT_BF16 && n)
+        RUN(o->ex, convert, convert_args, .rows = 1, .width = n, .from_type = DT_F32, .from = o->master, .from_stride = n, .to_type = DT_BF16,
+            .to = o->store->w, .to_stride = n);
 }
 
 err_t optim_norm(struct optim *o, double *norm) {
-    double sum = 0;
-    RUN(o->ex, sumsq, sumsq_args, .count = o->store->elements, .x = o->store->grad_acc, .partial = o->partial, .out = &sum);
-    TRY(o->mesh->dense.ops->all_reduce(&o->mesh->dense, &sum, 1, DT_F64));
+    double sum, *all = o->partial + partials(o->store->elements);
+    RUN(o->ex, sumsq, sumsq_args, .count = o->store->elements, .x = o->store->grad_acc, .partial = o->partial, .out = all);
+    TRY(COMM_ON(o->ex->s, &o->mesh->dense, comm_call_all_reduce(all, 1, DT_F64)));
+    TRY(STREAM_FETCH(o->ex->s, &sum, all, (int64_t)sizeof sum));
     *norm = sqrt(sum);
     return OK;
 }
@@ -89,7 +102,7 @@ void optim_update(struct optim *o, double lr, int64_t t, double norm, double cli
     o->store->version++;
     for (int64_t i = 0; i < p->count; i++) { /* in forward order */
         const struct piece x = store_piece(o->store, &p->list[i]);
-        const bool vector = !p->list[i].decay;
+        const bool vector = p->list[i].ndim == 1;
         if (x.count == 0) continue;
         if (x.at != now.to || vector != now.vector) {
             update(o, &now, a);

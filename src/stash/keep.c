@@ -23,13 +23,13 @@ static int boundaries(const struct shape *h) { return h->backward ? 2 * h->spec-
 
 err_t stash_bytes(const struct shape *h, struct ledger *out) {
     const int64_t n = boundaries(h);
-    TRY(ledger_predict(out, "stash", "list", TIER_DEVICE, LIFE_RUN, arena_bytes(n * (int64_t)sizeof(void *))));
+    TRY(ledger_predict(out, "stash", "list", TIER_HOST, LIFE_RUN, arena_bytes(n * (int64_t)sizeof(void *))));
     return ledger_predict(out, "stash", "boundaries", TIER_DEVICE, LIFE_STEP, n * arena_bytes(h->tokens * h->spec->hidden * dtype_bytes(h->act)));
 }
 
 err_t stash_layout(struct stash *s, const struct shape *h, struct arenas *m) {
     s->count = boundaries(h);
-    TRY(ARENA(&m->run, "stash", "list", s->count, &s->boundary));
+    TRY(ARENA(&m->host, "stash", "list", s->count, &s->boundary));
     for (int j = 0; j < s->count; j++) {
         void *unused;
         TRY(arena_push(&m->step, "stash", "boundaries", h->tokens * h->spec->hidden * dtype_bytes(h->act), s->boundary ? &s->boundary[j] : &unused));

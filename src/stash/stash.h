@@ -10,7 +10,7 @@
 #define MOP_STASH_STASH_H
 
 #include "base/opt.h"
-#include "model/store.h"
+#include "units/store.h"
 
 enum stash_strategy { STASH_AUTO, STASH_RECOMPUTE, STASH_KEEP };
 struct stash_opts {

@@ -10,6 +10,19 @@ static bool all_finite(enum dtype t, const void *x, int64_t n) {
     return true;
 }
 
+/* The same of numbers on the device, a part at a time. */
+static err_t finite_there(struct run *r, enum dtype t, const void *x, int64_t n, bool *out) {
+    enum { PART = 4096 };
+    float part[PART];
+    *out = true;
+    for (int64_t done = 0; done < n && *out; done += PART) {
+        const int64_t some = i64_min(PART, n - done);
+        TRY(STREAM_FETCH(r->ex.s, part, (const char *)x + done * dtype_bytes(t), some * dtype_bytes(t)));
+        *out = all_finite(t, part, some);
+    }
+    return OK;
+}
+
 static const char *room_of(const struct param *p) {
     switch (p->unit) {
     case UNIT_ATTENTION: return "attention";
@@ -28,7 +41,7 @@ static err_t lowest(struct run *r, int64_t mine, int64_t *out) {
     const int ranks = r->shape.split.ranks;
     int64_t *all = malloc(sizeof *all * (size_t)ranks);
     if (!all) return FAIL(ERR_NOMEM, "out of memory for %d numbers", ranks);
-    err_t err = COMM(&r->mesh.dense, all_gather, &mine, all, sizeof mine);
+    err_t err = COMM(&r->mesh.control, all_gather, &mine, all, sizeof mine);
     for (int i = 0; err == OK && i < ranks; i++) mine = i64_min(mine, all[i]);
     free(all);
     *out = mine;
@@ -41,7 +54,9 @@ static err_t first_tensor(struct run *r, enum dtype t, const void *at_rest, bool
     int64_t found = p->count;
     for (int64_t i = 0; i < p->count && found == p->count; i++) {
         const struct piece x = store_piece(&r->store, &p->list[back ? p->count - 1 - i : i]);
-        if (!all_finite(t, (const char *)at_rest + x.at * dtype_bytes(t), x.count)) found = i;
+        bool finite;
+        TRY(finite_there(r, t, (const char *)at_rest + x.at * dtype_bytes(t), x.count, &finite));
+        if (!finite) found = i;
     }
     TRY(lowest(r, found, &found));
     *out = found == p->count ? NULL : &p->list[back ? p->count - 1 - found : found];
@@ -56,7 +71,10 @@ err_t blame_loss(struct run *r, int64_t step, double loss) {
         return FAIL(ERR_FAILED, "the loss of step %lld is %g: layer %d, room %s, weight %s is not finite; %s", (long long)step + 1, loss, p->layer,
                     room_of(p), p->name, ADVICE);
     int64_t j = 0;
-    while (j <= halves && all_finite(r->shape.act, stash_boundary(&r->stash, (int)j), r->shape.tokens * r->shape.spec->hidden)) j++;
+    for (bool finite = true; j <= halves; j++) {
+        TRY(finite_there(r, r->shape.act, stash_boundary(&r->stash, (int)j), r->shape.tokens * r->shape.spec->hidden, &finite));
+        if (!finite) break;
+    }
     TRY(lowest(r, j, &j));
     if (j <= halves) {
         const int l = (int)(j - 1) / 2;

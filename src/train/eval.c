@@ -6,19 +6,19 @@ err_t eval_split(struct run *r, const struct loader *l, int64_t sequences, doubl
     double sum = 0;
     int64_t count = 0;
     for (int64_t first = 0; first < n; first += r->all_rows) {
-        double part;
-        int64_t some;
+        struct vocab_sum part;
         TRY(run_take_rows(r, l, first));
         for (int64_t i = i64_max(0, n - first - r->first_row) * r->shape.seq; i < r->shape.tokens; i++)
             r->host.targets[i] = DATA_NO_TARGET; /* beyond the first n */
         TRY(run_upload(r));
         TRY(step_forward(r));
-        TRY(vocab_loss(&r->vocab, r->dense.last.h, r->batch.targets, 0, NULL, &part, &some));
-        sum += part;
-        count += some;
+        TRY(vocab_loss(&r->vocab, r->dense.last.h, r->batch.targets, 0, NULL));
+        TRY(STREAM_FETCH(r->ex.s, &part, r->vocab.loss, (int64_t)sizeof part));
+        sum += part.sum;
+        count += part.count;
     }
-    TRY(COMM(&r->mesh.dense, all_reduce, &sum, 1, DT_F64));
-    TRY(COMM(&r->mesh.dense, all_reduce, &count, 1, DT_I64));
+    TRY(COMM(&r->mesh.control, all_reduce, &sum, 1, DT_F64));
+    TRY(COMM(&r->mesh.control, all_reduce, &count, 1, DT_I64));
     *loss = count ? sum / (double)count : 0;
     *targets = count;
     return OK;
@@ -38,7 +38,7 @@ err_t eval_target_bytes(struct run *r, const struct loader *l, const struct toke
             sum += some;
         }
     }
-    TRY(COMM(&r->mesh.dense, all_reduce, &sum, 1, DT_I64));
+    TRY(COMM(&r->mesh.control, all_reduce, &sum, 1, DT_I64));
     *bytes = sum;
     return OK;
 }

@@ -1,4 +1,5 @@
-/* A rank's part of a batch. */
+/* A rank's part of a batch. Owned: the host's batch, written here and by whoever makes up a batch of its own; the device's, written by the upload alone,
+ * which waits for the work that reads the one before. */
 #include "base/num.h"
 #include "train/train.h"
 
@@ -27,7 +28,7 @@ static void cut(struct run *r, int64_t i, const struct batch *from, int64_t at) 
     const int64_t whole = h->seq * h->split.seq;
     for (int64_t t = 0; t < whole; t++) {
         const int32_t start = t < r->all_seq ? from->doc_start[at + t] : -1;
-        r->start_all[i * whole + t] = (int32_t)(start < 0 ? t : start);
+        r->host_start_all[i * whole + t] = (int32_t)(start < 0 ? t : start);
     }
 }
 
@@ -60,12 +61,14 @@ err_t run_upload(struct run *r) {
     const int64_t t = r->shape.tokens, bytes = 4 * t;
     for (int64_t i = 0; i < t; i++) { /* index in the row to index in the micro-batch */
         const int64_t row = i / r->shape.seq * r->shape.seq;
-        r->start[i] = (int32_t)(r->host.doc_start[i] < 0 ? i : row + r->host.doc_start[i]);
+        r->host_start[i] = (int32_t)(r->host.doc_start[i] < 0 ? i : row + r->host.doc_start[i]);
     }
-    TRY(STREAM_AFTER(s, &r->device.compute)); /* what still reads the batch before */
+    TRY(STREAM_AFTER(s, &r->device.compute));
     STREAM_UPLOAD(s, r->batch.ids, r->host.ids, bytes);
     STREAM_UPLOAD(s, r->batch.targets, r->host.targets, bytes);
     STREAM_UPLOAD(s, r->batch.positions, r->host.positions, bytes);
     STREAM_UPLOAD(s, r->batch.doc_start, r->host.doc_start, bytes);
+    STREAM_UPLOAD(s, r->start, r->host_start, bytes);
+    if (r->start_all) STREAM_UPLOAD(s, r->start_all, r->host_start_all, bytes * r->shape.split.seq);
     return STREAM_AFTER(&r->device.compute, s);
 }

@@ -118,7 +118,7 @@ static err_t collect_logits(struct run *r, float *out) {
                 recv_at[other] = (row * r->all_seq + begin) * each;
             }
         }
-        err = COMM(&r->mesh.dense, all_to_allv, own, send, send_at, out, recv, recv_at);
+        err = COMM(&r->mesh.control, all_to_allv, own, send, send_at, out, recv, recv_at);
     }
     free(own);
     free(table);
@@ -136,8 +136,8 @@ static err_t all_steps(const struct golden *g, struct run *r, uint16_t *routing,
         if (!record && routing) r->experts.given = routing + s * size;
         experts_begin_step(&r->experts);
         TRY(step_micro(r, (float)(1.0 / (double)targets), g->coef, &m));
-        TRY(COMM(&r->mesh.dense, all_reduce, &m.loss_sum, 1, DT_F64));
-        if (record && size) memcpy(routing + s * size, r->experts.ids, sizeof *routing * (size_t)size);
+        TRY(COMM(&r->mesh.control, all_reduce, &m.loss_sum, 1, DT_F64));
+        if (record && size) TRY(STREAM_FETCH(r->ex.s, routing + s * size, r->experts.ids, (int64_t)sizeof *routing * size));
         TRY(optim_norm(&r->optim, &norm));
         const double loss = m.loss_sum / (double)targets, total = loss + g->coef * m.aux;
         if (n) n->losses[s] = (float)total;
@@ -170,18 +170,6 @@ static err_t one_pass(const struct golden *g, const struct model_src *src, const
     return err;
 }
 
-/* Numbers in flat order become those of the tensors of files, one behind the other. */
-static err_t in_file_order(const struct names *names, int64_t elements, float **numbers) {
-    float *out = malloc(sizeof *out * (size_t)(elements + 1));
-    int64_t at = 0;
-    if (!out) return FAIL(ERR_NOMEM, "out of memory for the numbers to compare");
-    for (int64_t i = 0; i < names->count; at += names->list[i++].count) names_gather(names, &names->list[i], *numbers, out + at);
-    ENSURE(at == elements);
-    free(*numbers);
-    *numbers = out;
-    return OK;
-}
-
 err_t numbers_measure(const struct golden *g, const struct model_src *src, int dtype, const struct run_setup *how, struct numbers *out) {
     struct numbers n = {.rows = g->rows, .seq = g->seq, .vocab = src->spec.vocab, .steps = g->steps, .elements = src->params.elements, .ids = g->ids};
     n.logits = malloc(sizeof(float) * (size_t)(n.rows * n.seq * n.vocab));
@@ -202,8 +190,6 @@ err_t numbers_measure(const struct golden *g, const struct model_src *src, int d
     }
     if (err == OK) err = one_pass(g, src, &u, &routing, false, &n);
     free(routing);
-    if (err == OK) err = in_file_order(&src->names_out, n.elements, &n.grad);
-    if (err == OK) err = in_file_order(&src->names_out, n.elements, &n.after);
     if (err != OK) {
         numbers_free(&n);
         return err;

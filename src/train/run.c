@@ -19,12 +19,14 @@ static err_t predict(const struct run *r, const struct run_setup *u, struct ledg
     const struct shape *h = &r->shape;
     const struct params *p = &r->src->params;
     const int64_t b = dtype_bytes(h->act), hidden = arena_bytes(h->tokens * h->spec->hidden * b);
-    TRY(store_bytes(h->spec, p, &h->split, h->act, u->train, g));
-    TRY(ledger_predict(g, "train", "layers", TIER_DEVICE, LIFE_RUN,
+    TRY(store_bytes(h->spec, p, &h->split, h->act, u->train, r->rooms.dense->strategy, g));
+    TRY(ledger_predict(g, "train", "layers", TIER_HOST, LIFE_RUN,
                        arena_bytes((int64_t)sizeof(int) * h->spec->layers) + arena_bytes((int64_t)sizeof(int) * (2 * h->spec->layers + 1))));
-    TRY(ledger_predict(g, "train", "batch", TIER_DEVICE, LIFE_STEP,
-                       9 * arena_bytes(4 * h->tokens) +
-                           (h->split.seq > 1 ? arena_bytes(4 * h->tokens * h->split.seq) + 4 * arena_bytes(4 * r->all_seq) : 0)));
+    const int64_t many = h->split.seq > 1 ? arena_bytes(4 * h->tokens * h->split.seq) : 0;
+    TRY(ledger_predict(g, "train", "batch", TIER_HOST, LIFE_RUN,
+                       5 * arena_bytes(4 * h->tokens) + (h->split.seq > 1 ? many + 4 * arena_bytes(4 * r->all_seq) : 0)));
+    TRY(ledger_predict(g, "train", "batch", TIER_DEVICE, LIFE_STEP, 5 * arena_bytes(4 * h->tokens) + many));
+    TRY(ledger_predict(g, "train", "sums", TIER_DEVICE, LIFE_RUN, arena_bytes((int64_t)sizeof(struct step_sums))));
     if (u->train) {
         TRY(ledger_predict(g, "train", "upstream gradient", TIER_DEVICE, LIFE_STEP, 2 * hidden));
         int64_t n = 0;
@@ -32,7 +34,7 @@ static err_t predict(const struct run *r, const struct run_setup *u, struct ledg
         TRY(optim_bytes(n, h->act, g));
     }
     TRY(stash_bytes(h, g));
-    TRY(dense_bytes(h, p, r->rooms.dense, g));
+    TRY(dense_bytes(h, g));
     TRY(attention_bytes(h, r->rooms.attention, u->positions, g));
     if (u->cache) TRY(attention_cache_bytes(h, u->positions, g));
     TRY(experts_bytes(h, r->rooms.experts, g));
@@ -44,15 +46,18 @@ static err_t lay_out(struct run *r, const struct run_setup *u) {
     struct arenas *m = &r->arenas;
     const struct shape *h = &r->shape;
     const int64_t b = dtype_bytes(h->act);
-    TRY(store_layout(&r->store, h->spec, &r->src->params, &h->split, h->act, u->train, m));
-    TRY(ARENA(&m->run, "train", "layers", h->spec->layers, &r->slot));
-    TRY(ARENA(&m->run, "train", "layers", 2 * h->spec->layers + 1, &r->unit));
-    TRY(push_batch(&m->step, h->tokens, "batch", &r->host));
+    TRY(store_layout(&r->store, &r->ex, &r->mesh, h->spec, &r->src->params, &h->split, h->act, u->train, r->rooms.dense->strategy, m));
+    TRY(ARENA(&m->host, "train", "layers", h->spec->layers, &r->slot));
+    TRY(ARENA(&m->host, "train", "layers", 2 * h->spec->layers + 1, &r->unit));
+    TRY(push_batch(&m->host, h->tokens, "batch", &r->host));
+    TRY(ARENA(&m->host, "train", "batch", h->tokens, &r->host_start));
     TRY(push_batch(&m->step, h->tokens, "batch", &r->batch));
     TRY(ARENA(&m->step, "train", "batch", h->tokens, &r->start));
+    TRY(ARENA(&m->run, "train", "sums", 1, &r->sums));
     if (h->split.seq > 1) {
+        TRY(ARENA(&m->host, "train", "batch", h->tokens * h->split.seq, &r->host_start_all));
+        TRY(push_batch(&m->host, r->all_seq, "batch", &r->whole));
         TRY(ARENA(&m->step, "train", "batch", h->tokens * h->split.seq, &r->start_all));
-        TRY(push_batch(&m->step, r->all_seq, "batch", &r->whole));
     }
     if (u->train) {
         TRY(arena_push(&m->step, "train", "upstream gradient", h->tokens * h->spec->hidden * b, &r->dx));
@@ -60,7 +65,7 @@ static err_t lay_out(struct run *r, const struct run_setup *u) {
         TRY(optim_layout(&r->optim, &r->ex, &r->store, &r->mesh, u->optim, m));
     }
     TRY(stash_layout(&r->stash, h, m));
-    TRY(dense_layout(&r->dense, &r->ex, &r->store, &r->mesh, r->rooms.dense, h, m));
+    TRY(dense_layout(&r->dense, &r->ex, &r->store, &r->mesh, h, m));
     const int64_t mark = arena_mark(&m->scratch);
     TRY(mlp_layout(&r->dense, m));
     arena_pop(&m->scratch, mark);
@@ -76,12 +81,13 @@ static err_t lay_out(struct run *r, const struct run_setup *u) {
     return OK;
 }
 
+/* Into the masters where there are any, which the weights follow. */
 static err_t load_weights(struct run *r) {
     enum { CHUNK = 1 << 20 };
     float *buffer = malloc(sizeof(float) * CHUNK);
     if (!buffer) return FAIL(ERR_NOMEM, "out of memory for a buffer of %d numbers while loading", CHUNK);
     const struct params *p = &r->src->params;
-    float *master = r->optim.master;
+    const int64_t b = dtype_bytes(r->store.act);
     err_t err = OK;
     for (int64_t i = 0; i < p->count && err == OK; i++) {
         const struct piece own = store_piece(&r->store, &p->list[i]);
@@ -89,24 +95,44 @@ static err_t load_weights(struct run *r) {
             const int64_t n = i64_min(CHUNK, own.count - done), at = own.at + done;
             err = model_src_read(r->src, &p->list[i], own.from + done, n, buffer);
             if (err != OK) break;
-            if (master) memcpy(master + at, buffer, sizeof(float) * (size_t)n);
-            dtype_convert(DT_F32, buffer, r->store.act, (char *)r->store.w + at * dtype_bytes(r->store.act), n);
+            if (r->optim.master) {
+                STREAM_UPLOAD(r->ex.s, r->optim.master + at, buffer, 4 * n);
+            } else {
+                if (r->store.act == DT_BF16) dtype_convert(DT_F32, buffer, DT_BF16, buffer, n);
+                STREAM_UPLOAD(r->ex.s, (char *)r->store.w + at * b, buffer, b * n);
+            }
         }
     }
-    r->store.version++;
+    if (err == OK && r->optim.master) optim_refresh(&r->optim);
+    else r->store.version++;
     free(buffer);
     return err;
 }
 
-/* What each arena will hold, in dry[3]: predicted by formula, laid out without memory. */
-static err_t plan(struct run *r, const struct run_setup *u, int64_t dry[3]) {
-    struct arena *each[3] = {&r->arenas.run, &r->arenas.step, &r->arenas.scratch};
-    const enum life life[3] = {LIFE_RUN, LIFE_STEP, LIFE_SCRATCH};
-    for (int i = 0; i < 3; i++) arena_init(each[i], TIER_DEVICE, life[i], &r->ledger);
+/* What rests and what is read before it is first written starts at zero; tables that no step changes. */
+static err_t fill(struct run *r, const struct run_setup *u) {
+    store_clear(&r->store);
+    if (u->train) optim_open(&r->optim);
+    attention_open(&r->attention);
+    TRY(vocab_open(&r->vocab));
+    return load_weights(r);
+}
+
+/* What each arena will hold: predicted by formula, laid out without memory. */
+static err_t plan(struct run *r, const struct run_setup *u, int64_t dry[ARENAS]) {
+    struct arena *each[ARENAS];
+    arenas_init(&r->arenas, &r->ledger);
+    arenas_list(&r->arenas, each);
     TRY(predict(r, u, &r->ledger));
     TRY(lay_out(r, u));
-    for (int i = 0; i < 3; i++) dry[i] = each[i]->high;
+    for (int i = 0; i < ARENAS; i++) dry[i] = each[i]->high;
     return OK;
+}
+
+static int64_t sum_of(const int64_t dry[ARENAS]) {
+    int64_t sum = 0;
+    for (int i = 0; i < ARENAS; i++) sum += dry[i];
+    return sum;
 }
 
 static const struct mesh_opts mesh_defaults = {.seq = 1};
@@ -118,11 +144,12 @@ static err_t open_inner(struct run *r, const struct run_setup *u) {
     r->ex.s = &r->device.compute;
     if (u->world) TRY(mesh_open(&r->mesh, u->world, u->mesh ? u->mesh : &mesh_defaults, r->shape.spec->experts, &r->device));
     else TRY(mesh_self_open(&r->mesh, &r->device));
-    struct arena *each[3] = {&r->arenas.run, &r->arenas.step, &r->arenas.scratch};
-    int64_t dry[3] = {0};
+    struct arena *each[ARENAS];
+    int64_t dry[ARENAS] = {0};
     TRY(plan(r, u, dry));
+    arenas_list(&r->arenas, each);
     struct share memory;
-    TRY(share_memory(&r->mesh.dense, dry[0] + dry[1] + dry[2], &memory));
+    TRY(share_memory(&r->mesh.control, sum_of(dry), &memory));
     if (memory.need > memory.have) {
         char there[SHARE_TEXT];
         ledger_print(&r->ledger, LOG_RUN);
@@ -131,11 +158,9 @@ static err_t open_inner(struct run *r, const struct run_setup *u) {
                     memory.ranks > 1 ? " on each rank" : "",
                     u->advice ? u->advice : "lower train.micro_batch or data.seq, or take stash.strategy=recompute");
     }
-    for (int i = 0; i < 3; i++) {
-        TRY(device_arena(&r->device, each[i], dry[i]));
-    }
+    TRY(device_arenas(&r->device, &r->arenas));
     TRY(lay_out(r, u));
-    for (int i = 0; i < 3; i++) ENSURE(each[i]->high == dry[i]);
+    for (int i = 0; i < ARENAS; i++) ENSURE(each[i]->high == dry[i]);
     int moe = 0, plain = 0;
     const struct params *p = &r->src->params;
     for (int l = 0; l < r->shape.spec->layers; l++) {
@@ -144,7 +169,7 @@ static err_t open_inner(struct run *r, const struct run_setup *u) {
         r->unit[2 * l + 1] = params_unit(p, UNIT_FFN, l);
     }
     r->unit[2 * r->shape.spec->layers] = params_unit(p, UNIT_FINAL_NORM, -1);
-    return load_weights(r);
+    return fill(r, u);
 }
 
 /* Numbers that no memory holds end here, before products of them are taken; and row indices are 32-bit. */
@@ -186,7 +211,6 @@ static err_t begin(struct run *r, const struct model_src *src, const struct run_
     if (!r->rooms.attention) r->rooms.attention = &attention_defaults;
     if (!r->rooms.experts) r->rooms.experts = &experts_defaults;
     if (!r->rooms.vocab) r->rooms.vocab = &vocab_defaults;
-    TRY(run_served(s, u->positions));
     TRY(check_size(s, u));
     if (u->world) {
         how.ranks = u->world->size;
@@ -215,10 +239,10 @@ static err_t begin(struct run *r, const struct model_src *src, const struct run_
 
 err_t run_bytes(const struct model_src *src, const struct run_setup *u, int64_t *bytes) {
     struct run r;
-    int64_t dry[3] = {0};
+    int64_t dry[ARENAS] = {0};
     TRY(begin(&r, src, u));
     TRY(plan(&r, u, dry));
-    *bytes = dry[0] + dry[1] + dry[2];
+    *bytes = sum_of(dry);
     return OK;
 }
 
@@ -230,11 +254,10 @@ err_t run_open(struct run *r, const struct model_src *src, const struct run_setu
 }
 
 void run_close(struct run *r, err_t err) {
+    if (err == OK && r->device.ops) err = device_sync(&r->device); /* peers may wait for what is queued here */
     if (err != OK && r->mesh.dense.ops && r->mesh.dense.size > 1) r->mesh.dense.ops->abort(&r->mesh.dense, err_message());
     mesh_close(&r->mesh);
-    device_arena_release(&r->device, &r->arenas.scratch);
-    device_arena_release(&r->device, &r->arenas.step);
-    device_arena_release(&r->device, &r->arenas.run);
+    device_arenas_release(&r->device, &r->arenas);
     device_free(&r->device);
 }
 

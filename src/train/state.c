@@ -8,36 +8,51 @@
 
 /* ---- values of all ranks on rank 0 ---- */
 
+err_t run_fetch(struct run *r, const float *at_rest, int64_t at, int64_t n, float *out) {
+    return n > 0 ? STREAM_FETCH(r->ex.s, out, at_rest + at, (int64_t)sizeof *out * n) : OK;
+}
+
+/* What of elements [from, from + n) of a tensor a rank has, counted from `from`. */
+struct part {
+    int64_t at, count, rest; /* rest: where it lies at rest */
+};
+static struct part part_of(const struct store *s, const struct param *p, int rank, int64_t from, int64_t n) {
+    const struct piece x = store_piece_of(s, p, rank);
+    const int64_t a = i64_max(from, x.from), b = i64_min(from + n, x.from + x.count);
+    return b > a ? (struct part){a - from, b - a, x.at + a - x.from} : (struct part){0};
+}
+
+static err_t collect(struct run *r, const struct part *own, const struct param *p, int64_t from, int64_t n, const float *mine, int64_t *table,
+                     float *out) {
+    const int ranks = r->shape.split.ranks;
+    int64_t *send = table, *send_at = send + ranks, *recv = send_at + ranks, *recv_at = recv + ranks;
+    send[0] = 4 * own->count;
+    for (int other = 0; run_is_first(r) && other < ranks; other++) {
+        const struct part x = part_of(&r->store, p, other, from, n);
+        recv[other] = 4 * x.count;
+        recv_at[other] = 4 * x.at;
+    }
+    return COMM(&r->mesh.control, all_to_allv, mine, send, send_at, out, recv, recv_at);
+}
+
 err_t run_collect(struct run *r, const float *at_rest, const struct param *p, int64_t from, int64_t n, float *out) {
     const int ranks = r->shape.split.ranks;
-    const struct store *s = &r->store;
+    const struct part own = part_of(&r->store, p, r->shape.split.rank, from, n);
     if (ranks == 1) {
         ENSURE(out != NULL);
-        memcpy(out, at_rest + store_piece(s, p).at + from, sizeof *out * (size_t)n);
-        return OK;
+        return run_fetch(r, at_rest, own.rest, n, out);
     }
     int64_t *table = calloc((size_t)ranks, 4 * sizeof *table);
-    if (!table) return FAIL(ERR_NOMEM, "out of memory for the counts of %d ranks", ranks);
-    int64_t *send = table, *send_at = send + ranks, *recv = send_at + ranks, *recv_at = recv + ranks;
-    for (int other = 0; other < ranks; other++) {
-        const struct piece x = store_piece_of(s, p, other);
-        const int64_t a = i64_max(from, x.from), b = i64_min(from + n, x.from + x.count);
-        if (b <= a) continue;
-        if (other == r->shape.split.rank) {
-            send[0] = 4 * (b - a);
-            send_at[0] = 4 * (x.at + a - x.from);
-        }
-        if (r->shape.split.rank == 0) {
-            recv[other] = 4 * (b - a);
-            recv_at[other] = 4 * (a - from);
-        }
-    }
-    err_t err = COMM(&r->mesh.dense, all_to_allv, at_rest, send, send_at, out, recv, recv_at);
+    float *mine = malloc(sizeof *mine * (size_t)(own.count + 1));
+    err_t err = table && mine ? run_fetch(r, at_rest, own.rest, own.count, mine)
+                              : FAIL(ERR_NOMEM, "out of memory for %lld numbers of %d ranks", (long long)own.count, ranks);
+    if (err == OK) err = collect(r, &own, p, from, n, mine, table, out);
+    free(mine);
     free(table);
     return err;
 }
 
-static const float *part_at_rest(const struct run *r, enum ckpt_part part) {
+static float *part_at_rest(const struct run *r, enum ckpt_part part) {
     return part == CKPT_WEIGHT ? r->optim.master : part == CKPT_EXP_AVG ? r->optim.m : r->optim.v;
 }
 
@@ -50,7 +65,7 @@ static err_t tell(struct run *r, struct want *w) {
     const int ranks = r->shape.split.ranks;
     struct want *all = malloc(sizeof *all * (size_t)ranks);
     if (!all) return FAIL(ERR_NOMEM, "out of memory for the requests of %d ranks", ranks);
-    err_t err = COMM(&r->mesh.dense, all_gather, w, all, sizeof *w);
+    err_t err = COMM(&r->mesh.control, all_gather, w, all, sizeof *w);
     if (err == OK) *w = all[0];
     free(all);
     return err;
@@ -84,15 +99,7 @@ struct tokenizer_paths {
 };
 
 static err_t describe(const struct model_src *src, const struct job *job, struct tokenizer_paths *t, struct ckpt_run *out) {
-    *out = (struct ckpt_run){.params = &src->params,
-                             .names = &src->names_out,
-                             .file_dtype = src->file_dtype,
-                             .found = src->reader,
-                             .extras = &src->extras,
-                             .spec = &src->spec,
-                             .unpacked = src->dtype,
-                             .config_json = src->config_json,
-                             .copy_from = src->dir};
+    *out = (struct ckpt_run){.params = &src->params, .file_dtype = src->file_dtype, .config_json = src->config_json, .copy_from = src->dir};
     if (!job->tokenizer) return OK;
     if (os_is_dir(job->tokenizer)) TRY(os_join(t->file, job->tokenizer, "tokenizer.json"));
     else if (snprintf(t->file, sizeof t->file, "%s", job->tokenizer) >= (int)sizeof t->file)
@@ -106,36 +113,56 @@ static err_t describe(const struct model_src *src, const struct job *job, struct
     return OK;
 }
 
-/* A folder of a tied model may hold the head beside the embedding, equal to it: it is given back as it was found. */
-static err_t add_found_head(const struct model_src *src, struct names *names, enum dtype **dtype) {
-    const int64_t n = src->names_out.count;
-    struct names_style style = src->names_out.style;
-    style.head = true;
-    TRY(names_build(&src->spec, &src->params, &style, names));
-    *dtype = malloc(sizeof **dtype * (size_t)(n + 1));
-    if (!*dtype) return FAIL(ERR_NOMEM, "out of memory for a table of %lld tensors", (long long)n);
-    memcpy(*dtype, src->file_dtype, sizeof **dtype * (size_t)n);
-    (*dtype)[n] = st_find(src->reader, names->list[n].name)->dtype;
+/* A folder of a tied model may hold the head beside the embedding, equal to it. It is given back as it was found; a model that has
+ * been trained is written without it, as transformers writes it. */
+static err_t add_found_head(const struct model_src *src, struct params *p, enum dtype **dtype) {
+    const struct tensor_info *head = src->reader && src->spec.tied ? st_find(src->reader, "lm_head.weight") : NULL;
+    *p = src->params;
+    *dtype = src->file_dtype;
+    if (!head) return OK;
+    const size_t n = (size_t)src->params.count;
+    struct param *list = malloc(sizeof *list * (n + 1));
+    enum dtype *types = malloc(sizeof *types * (n + 1));
+    int64_t *by_name = malloc(sizeof *by_name * (n + 1));
+    if (!list || !types || !by_name) {
+        free(list);
+        free(types);
+        free(by_name);
+        return FAIL(ERR_NOMEM, "out of memory for a table of %zu tensors", n + 1);
+    }
+    memcpy(list, src->params.list, sizeof *list * n);
+    memcpy(types, src->file_dtype, sizeof *types * n);
+    list[n] = (struct param){.name = "lm_head.weight", .kind = PARAM_HEAD, .unit = UNIT_HEAD, .layer = -1, .expert = -1, .ndim = 2};
+    list[n].shape[0] = src->spec.vocab;
+    list[n].shape[1] = src->spec.hidden;
+    list[n].count = src->spec.vocab * src->spec.hidden;
+    types[n] = head->dtype;
+    by_name[0] = (int64_t)n; /* every other name begins with "model." */
+    memcpy(by_name + 1, src->params.by_name, sizeof *by_name * n);
+    p->list = list;
+    p->by_name = by_name;
+    p->count = (int64_t)n + 1;
+    *dtype = types;
     return OK;
 }
 
 err_t state_save_found(const struct model_src *src, const struct job *job) {
     struct tokenizer_paths paths;
     struct ckpt_run run;
-    struct names names = {0};
-    enum dtype *dtype = NULL;
-    err_t err = OK;
+    struct params p;
+    enum dtype *dtype;
     TRY(describe(src, job, &paths, &run));
+    TRY(add_found_head(src, &p, &dtype));
+    run.params = &p;
+    run.file_dtype = dtype;
     run.read = read_found;
     run.ctx = (void *)(uintptr_t)src;
-    if (src->names.style.head) {
-        err = add_found_head(src, &names, &dtype);
-        run.names = &names;
-        run.file_dtype = dtype;
+    err_t err = ckpt_save_model(job->out, &run);
+    if (p.list != src->params.list) {
+        free(p.list);
+        free(p.by_name);
+        free(dtype);
     }
-    if (err == OK) err = ckpt_save_model(job->out, &run);
-    names_free(&names);
-    free(dtype);
     return err;
 }
 
@@ -177,16 +204,32 @@ static err_t read_i64(const struct st_reader *f, const char *name, int64_t *out)
     return st_read(f, t, 0, 1, out);
 }
 
-static err_t load_values(struct run *r, const struct ckpt_in *in) {
-    const struct params *p = r->store.params;
-    for (int64_t i = 0; i < p->count; i++) {
-        const struct param *t = &p->list[i];
-        const struct piece own = store_piece(&r->store, t);
-        if (own.count == 0) continue;
-        TRY(ckpt_read(in, CKPT_WEIGHT, t, own.from, own.count, r->optim.master + own.at));
-        TRY(ckpt_read(in, CKPT_EXP_AVG, t, own.from, own.count, r->optim.m + own.at));
-        TRY(ckpt_read(in, CKPT_EXP_AVG_SQ, t, own.from, own.count, r->optim.v + own.at));
+static err_t load_part(struct run *r, const struct ckpt_in *in, enum ckpt_part part, const struct param *t, float *at_rest, float *buffer,
+                       int64_t chunk) {
+    const struct piece own = store_piece(&r->store, t);
+    for (int64_t done = 0; done < own.count; done += chunk) {
+        const int64_t n = i64_min(chunk, own.count - done);
+        TRY(ckpt_read(in, part, t, own.from + done, n, buffer));
+        STREAM_UPLOAD(r->ex.s, at_rest + own.at + done, buffer, (int64_t)sizeof *buffer * n);
     }
+    return OK;
+}
+
+static err_t load_tensors(struct run *r, const struct ckpt_in *in) {
+    enum { CHUNK = 1 << 20 };
+    const struct params *p = r->store.params;
+    float *buffer = malloc(sizeof *buffer * CHUNK);
+    if (!buffer) return FAIL(ERR_NOMEM, "out of memory for a buffer of %d numbers while loading", CHUNK);
+    err_t err = OK;
+    for (int64_t i = 0; i < p->count && err == OK; i++)
+        for (int part = 0; part < CKPT_PARTS && err == OK; part++)
+            err = load_part(r, in, (enum ckpt_part)part, &p->list[i], part_at_rest(r, (enum ckpt_part)part), buffer, CHUNK);
+    free(buffer);
+    return err;
+}
+
+static err_t load_values(struct run *r, const struct ckpt_in *in) {
+    TRY(load_tensors(r, in));
     optim_refresh(&r->optim);
     const int64_t bias = (int64_t)r->experts.layers * r->shape.spec->experts;
     if (!bias) return OK;
@@ -196,22 +239,12 @@ static err_t load_values(struct run *r, const struct ckpt_in *in) {
     return st_read(in->run, b, 0, bias, r->experts.bias);
 }
 
-/* The checkpoint's weights are this model's, under the names that it is written with; what is carried along is there too. */
-static err_t check_names(const struct ckpt_in *in, const struct model_src *src) {
-    struct st_extras carried = {.list = malloc(sizeof *carried.list * (size_t)(st_count(in->model) + 1))};
-    if (!carried.list) return FAIL(ERR_NOMEM, "out of memory for a list of %lld tensors", (long long)st_count(in->model));
-    err_t err = st_check_model(in->model, &src->spec, in->names, &carried);
-    free(carried.list);
-    return err;
-}
-
 err_t state_load(struct run *r, const struct job *job, int64_t step, struct train_state *s) {
     struct ckpt_in in;
     TRY(ckpt_open(job->out, step, &in));
     err_t err = OK;
     struct train_state now = *s;
-    in.names = &r->src->names_out;
-    TRY_OR(check_names(&in, r->src), done);
+    TRY_OR(st_check_model(in.model, r->store.params), done);
     TRY_OR(read_i64(in.run, "step", &s->step), done);
     TRY_OR(read_i64(in.run, "seed", (int64_t *)&s->seed), done);
     TRY_OR(read_i64(in.run, "data", (int64_t *)&s->data), done);

@@ -1,26 +1,30 @@
 #include "train/train.h"
 
 #include <math.h>
-#include <string.h>
+
+static struct embed_batch embedded(const struct run *r) {
+    return (struct embed_batch){r->batch.ids, r->batch.doc_start, r->host.ids, r->host.doc_start};
+}
 
 /* Up to the final norm, whose weight stays in use. */
 static err_t forward(struct run *r, bool backward) {
     const int halves = 2 * r->shape.spec->layers;
     experts_begin_micro(&r->experts);
-    TRY(dense_begin(&r->dense, r->unit[0]));
-    TRY(embed_forward(&r->dense, r->batch.ids, stash_boundary(&r->stash, 0)));
+    TRY(unit_ahead(&r->store, r->unit[0]));
+    const struct embed_batch batch = embedded(r);
+    TRY(embed_forward(&r->dense, &batch, stash_boundary(&r->stash, 0)));
     for (int j = 0; j < halves; j++) {
-        TRY(dense_enter(&r->dense, r->unit[j], r->unit[j + 1], false));
+        TRY(unit_enter(&r->store, r->unit[j], r->unit[j + 1], false));
         TRY(half_forward(r, j, false));
-        TRY(dense_leave(&r->dense, r->unit[j], false));
+        TRY(unit_leave(&r->store, r->unit[j], false));
     }
-    TRY(dense_enter(&r->dense, r->unit[halves], backward ? r->unit[halves - 1] : -1, backward));
+    TRY(unit_enter(&r->store, r->unit[halves], backward ? r->unit[halves - 1] : -1, backward));
     return dense_norm_forward(&r->dense, PARAM_FINAL_NORM, -1, stash_boundary(&r->stash, halves), &r->dense.last);
 }
 
 err_t step_forward(struct run *r) {
     TRY(forward(r, false));
-    return dense_leave(&r->dense, r->unit[2 * r->shape.spec->layers], false);
+    return unit_leave(&r->store, r->unit[2 * r->shape.spec->layers], false);
 }
 
 static int64_t not_padding(const struct run *r) {
@@ -31,21 +35,28 @@ static int64_t not_padding(const struct run *r) {
 
 err_t step_micro(struct run *r, float loss_scale, double aux_scale, struct micro_out *out) {
     const int halves = 2 * r->shape.spec->layers;
-    out->tokens = not_padding(r);
+    const struct embed_batch batch = embedded(r);
+    const int64_t tokens = not_padding(r);
+    double aux;
     TRY(forward(r, true));
-    TRY(experts_balance(&r->experts, out->tokens, aux_scale, &out->aux));
-    TRY(vocab_loss(&r->vocab, r->dense.last.h, r->batch.targets, loss_scale, r->dh, &out->loss_sum, &out->targets));
+    TRY(experts_balance(&r->experts, tokens, aux_scale, &aux));
+    TRY(vocab_loss(&r->vocab, r->dense.last.h, r->batch.targets, loss_scale, r->dh));
     /* no residual goes round the final norm: its input's gradient starts at zero */
-    memset(r->dx, 0, (size_t)(r->shape.tokens * r->shape.spec->hidden * dtype_bytes(r->shape.act)));
+    STREAM_FILL(r->ex.s, r->dx, 0, r->shape.tokens * r->shape.spec->hidden * dtype_bytes(r->shape.act));
     TRY(dense_norm_backward(&r->dense, PARAM_FINAL_NORM, -1, stash_boundary(&r->stash, halves), &r->dense.last, r->dh, r->dx));
-    TRY(dense_leave(&r->dense, r->unit[halves], true));
+    TRY(unit_leave(&r->store, r->unit[halves], true));
     for (int j = halves - 1; j >= 0; j--) {
-        TRY(dense_enter(&r->dense, r->unit[j], j > 0 ? r->unit[j - 1] : -1, true));
+        TRY(unit_enter(&r->store, r->unit[j], j > 0 ? r->unit[j - 1] : -1, true));
         TRY(half_backward(r, j));
-        TRY(dense_leave(&r->dense, r->unit[j], true));
+        TRY(unit_leave(&r->store, r->unit[j], true));
     }
-    TRY(embed_backward(&r->dense, r->batch.ids, r->batch.doc_start, r->dx));
-    return dense_settle(&r->dense);
+    TRY(embed_backward(&r->dense, &batch, r->dx));
+    TRY(unit_settle(&r->store));
+    if (!out) return OK;
+    struct vocab_sum loss;
+    TRY(STREAM_FETCH(r->ex.s, &loss, r->vocab.loss, (int64_t)sizeof loss));
+    *out = (struct micro_out){.loss_sum = loss.sum, .aux = aux, .targets = loss.count, .tokens = tokens};
+    return OK;
 }
 
 err_t train_step(struct run *r, const struct step_in *in, struct step_out *out) {
@@ -59,8 +70,8 @@ err_t train_step(struct run *r, const struct step_in *in, struct step_out *out) 
         TRY(run_take_step(r, in->loader, in->step, in->batch, i * r->all_rows));
         TRY(run_upload(r));
         TRY(step_micro(r, (float)(1.0 / (double)o.targets), in->aux_coef / (double)micros, &m));
-        TRY(COMM(&r->mesh.dense, all_reduce, &m.loss_sum, 1, DT_F64));
-        TRY(COMM(&r->mesh.dense, all_reduce, &m.tokens, 1, DT_I64));
+        TRY(COMM(&r->mesh.control, all_reduce, &m.loss_sum, 1, DT_F64));
+        TRY(COMM(&r->mesh.control, all_reduce, &m.tokens, 1, DT_I64));
         if (!isfinite(m.loss_sum)) return blame_loss(r, in->step, m.loss_sum);
         loss_sum += m.loss_sum;
         o.aux += m.aux / (double)micros;

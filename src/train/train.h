@@ -62,14 +62,11 @@ struct job {
 struct model_src {
     struct spec spec;
     struct params params;
-    struct names names, names_out; /* of the tensors in the folder found, and in those that are written */
-    char *config_json;             /* text to be written back */
-    struct st_reader *reader;      /* NULL: initialise at random */
-    enum dtype *file_dtype;        /* [names_out.count] of the tensors in the folders that are written */
-    enum dtype dtype;              /* of weights that were packed in the folder found, and of a model that starts from nothing */
-    struct st_extras extras;       /* tensors of the folder found that are carried along */
-    const char *dir;               /* Hugging Face folder, or NULL; borrowed */
-    uint64_t seed;                 /* of the random initialisation */
+    char *config_json;        /* text to be written back */
+    struct st_reader *reader; /* NULL: initialise at random */
+    enum dtype *file_dtype;   /* [params.count] of the tensors in files */
+    const char *dir;          /* Hugging Face folder, or NULL; borrowed */
+    uint64_t seed;            /* of the random initialisation */
 };
 /* What tokenizer or token files say of a model that starts from keys: ids (0: not known) and the end of a document (-1: not known). */
 struct vocab_hint {
@@ -99,6 +96,11 @@ struct run_setup {
     const char *advice;           /* what to lower where memory does not suffice; NULL: options of training */
 };
 
+/* Sums over ranks of a step's micro-batches: nats of all targets, the load-balancing loss. */
+struct step_sums {
+    double loss, aux;
+};
+
 struct run {
     struct device device;
     struct exec ex;
@@ -115,19 +117,19 @@ struct run {
     struct vocab vocab;
     struct stash stash;
     struct optim optim;
-    struct batch host, batch;  /* as loaded; on the device, doc_start absolute and -1 for padding */
-    int32_t *start;            /* (T) as doc_start, padding at itself: what attention reads */
-    int32_t *start_all;        /* (rows, D*seq) of the whole sequences, in the sequence; NULL where D is 1 */
-    struct batch whole;        /* one sequence, D > 1 */
-    int64_t first_row;         /* of the micro-batch's sequences, the first that this rank has part of */
-    int64_t all_rows, all_seq; /* the whole micro-batch: sequences, tokens of each */
-    void *dx, *dh;             /* (T, H) act, training */
-    int *slot;                 /* [layers] which layer of its kind (MoE or not) a layer is */
-    int *unit;                 /* [2L + 1] of each half-layer's dense weights, and of the final norm */
+    struct batch host, batch; /* (T) as loaded, on the host; the same on the device */
+    /* Where each token's document begins, padding at itself: what attention reads. On the host, and the same on the device. */
+    int32_t *host_start, *start;         /* (T) in the micro-batch */
+    int32_t *host_start_all, *start_all; /* (rows, D*seq) of the whole sequences, in the sequence; NULL where D is 1 */
+    struct batch whole;                  /* one sequence, D > 1; host */
+    int64_t first_row;                   /* of the micro-batch's sequences, the first that this rank has part of */
+    int64_t all_rows, all_seq;           /* the whole micro-batch: sequences, tokens of each */
+    void *dx, *dh;                       /* (T, H) act, training */
+    struct step_sums *sums;              /* device: of the step so far */
+    int *slot;                           /* [layers] which layer of its kind (MoE or not) a layer is */
+    int *unit;                           /* [2L + 1] of each half-layer's dense weights, and of the final norm */
 };
 
-/* Whether the rooms compute all that a model asks for, with sequences of `positions`: ERR_USAGE names what they do not (served.c). */
-MUST err_t run_served(const struct spec *s, int64_t positions);
 /* Formula, dry run and reserve agree, or it is an error. Weights are those of src. New: run_close. */
 MUST err_t run_open(struct run *r, const struct model_src *src, const struct run_setup *setup);
 /* What such a run would reserve: laid out dry. Nothing is kept. */
@@ -143,7 +145,9 @@ MUST err_t run_upload(struct run *r);
 void run_cut(struct run *r, const struct batch *all);
 MUST err_t run_take_step(struct run *r, const struct loader *l, int64_t step, int64_t batch, int64_t first);
 MUST err_t run_take_rows(struct run *r, const struct loader *l, int64_t first);
-/* Elements [from, from + n) of a tensor out of `at_rest`, an array as the store's, into `out` on rank 0. Collective over mesh->dense. */
+/* Elements [from, from + n) of this rank's part of what rests, `at_rest` on the device (fp32) as the keeper's arrays lie, to the host, which
+ * waits; and of a tensor, to rank 0's host. The second is collective over mesh->control. */
+MUST err_t run_fetch(struct run *r, const float *at_rest, int64_t at, int64_t n, float *out);
 MUST err_t run_collect(struct run *r, const float *at_rest, const struct param *p, int64_t from, int64_t n, float *out);
 static inline bool run_is_first(const struct run *r) { return r->shape.split.rank == 0; }
 
@@ -160,7 +164,8 @@ MUST err_t step_forward(struct run *r);
 MUST err_t half_forward(struct run *r, int j, bool again);
 MUST err_t half_backward(struct run *r, int j);
 
-/* Forward and backward of the batch in hand. loss_scale: 1 / targets of the step. aux_scale: coefficient / micro-batches. */
+/* Forward and backward of the batch in hand, queued; what it gave this rank to `out`, for which the host waits, or NULL. loss_scale: 1 / targets of
+ * the step. aux_scale: coefficient / micro-batches. */
 MUST err_t step_micro(struct run *r, float loss_scale, double aux_scale, struct micro_out *out);
 
 struct step_out {

@@ -3,9 +3,6 @@
 #include "base/num.h"
 #include "vocab/vocab_int.h"
 
-#include <math.h>
-#include <string.h>
-
 /* A tile: T rows of each rank of the block, one rank behind the other. */
 struct tile {
     int64_t first, rows, own; /* first row on each rank; T; how many of them this rank has */
@@ -17,44 +14,34 @@ static err_t gather_tokens(struct vocab *v, const void *h, const int32_t *target
     const int64_t row = v->shape.spec->hidden * dtype_bytes(v->shape.act);
     char *x = (char *)v->x_ring[0] + me * k->rows * row;
     int32_t *t = v->t_ring[0] + me * k->rows;
-    memcpy(x, (const char *)h + k->first * row, (size_t)(k->own * row));
-    memset(x + k->own * row, 0, (size_t)((k->rows - k->own) * row));
-    for (int64_t i = 0; i < k->rows; i++) t[i] = i < k->own ? targets[k->first + i] : -1;
-    TRY(COMM(&v->mesh->vocab, all_gather, x, v->x_ring[0], k->rows * row));
-    return COMM(&v->mesh->vocab, all_gather, t, v->t_ring[0], 4 * k->rows);
+    struct stream *q = v->ex->s;
+    STREAM_COPY(q, x, (const char *)h + k->first * row, k->own * row);
+    STREAM_FILL(q, x + k->own * row, 0, (k->rows - k->own) * row);
+    STREAM_COPY(q, t, targets + k->first, 4 * k->own);
+    STREAM_FILL(q, t + k->own, 0xff, 4 * (k->rows - k->own)); /* -1: no target */
+    TRY(COMM_ON(q, &v->mesh->vocab, comm_call_all_gather(x, v->x_ring[0], k->rows * row)));
+    return COMM_ON(q, &v->mesh->vocab, comm_call_all_gather(t, v->t_ring[0], 4 * k->rows));
 }
 
 /* All ranks' (m, z, y_t) of all rows of the tile, into those in hand. */
 static err_t join_numbers(struct vocab *v, const struct tile *k) {
-    const int p = v->mesh->vocab.size;
-    const int64_t n = k->t.n;
-    TRY(COMM(&v->mesh->vocab, all_gather, k->t.m, v->n_ring[1], 12 * n));
-    for (int64_t i = 0; i < n; i++) {
-        float m = -INFINITY, z = 0, yt = 0;
-        for (int s = 0; s < p; s++) m = fmaxf(m, v->n_ring[1][3 * n * s + i]);
-        for (int s = 0; s < p; s++) {
-            const float *from = v->n_ring[1] + 3 * n * s + i;
-            if (from[n] > 0 || from[n] != from[n]) z += from[n] * expf(from[0] - m); /* 0: it has no column */
-            yt += from[2 * n];                                                       /* 0 but where the target's column is */
-        }
-        k->t.m[i] = m;
-        k->t.z[i] = z;
-        k->t.yt[i] = yt;
-    }
+    TRY(COMM_ON(v->ex->s, &v->mesh->vocab, comm_call_all_gather(k->t.m, v->n_ring[1], 12 * k->t.n)));
+    RUN(v->ex, fold_join, fold_join_args, .rows = k->t.n, .parts = v->mesh->vocab.size, .from = v->n_ring[1], .m = k->t.m, .z = k->t.z,
+        .yt = k->t.yt);
     return OK;
 }
 
 static err_t tile_backward(struct vocab *v, const struct vocab_run *r, const struct tile *k, float scale, void *dh) {
     const int64_t width = v->shape.spec->hidden;
     if (r->cols > 0) vocab_tile_gradients(v, r, &k->t, 0, k->t.n, scale, k->t.dx, DT_F32, false);
-    else memset(k->t.dx, 0, sizeof(float) * (size_t)(k->t.n * width));
+    else STREAM_FILL(v->ex->s, k->t.dx, 0, 4 * k->t.n * width);
     float *own = k->t.dx + v->mesh->vocab.rank * k->rows * width;
-    TRY(COMM(&v->mesh->vocab, reduce_scatter, k->t.dx, own, k->rows * width, DT_F32));
-    dtype_convert(DT_F32, own, v->shape.act, (char *)dh + k->first * width * dtype_bytes(v->shape.act), k->own * width);
+    TRY(COMM_ON(v->ex->s, &v->mesh->vocab, comm_call_reduce_scatter(k->t.dx, own, k->rows * width, DT_F32)));
+    vocab_round(v, own, (char *)dh + k->first * width * dtype_bytes(v->shape.act), k->own);
     return OK;
 }
 
-err_t vocab_loss_dtp(struct vocab *v, const void *h, const int32_t *targets, float scale, void *dh, double *loss_sum, int64_t *count) {
+err_t vocab_loss_dtp(struct vocab *v, const void *h, const int32_t *targets, float scale, void *dh) {
     const int p = v->mesh->vocab.size;
     const int64_t rows = v->tile_rows / p, all = v->tile_rows;
     float *numbers = v->n_ring[0];
@@ -65,13 +52,13 @@ err_t vocab_loss_dtp(struct vocab *v, const void *h, const int32_t *targets, flo
         k.own = i64_min(rows, v->shape.tokens - k.first);
         k.t = (struct vocab_tokens){v->x_ring[0], v->t_ring[0], numbers, numbers + all, numbers + 2 * all, v->dx_ring[0], all};
         TRY(gather_tokens(v, h, targets, &k));
-        vocab_fresh(k.t.m, k.t.z, k.t.yt, all);
+        vocab_fresh(v, &k.t);
         vocab_fold(v, &r, &k.t);
         TRY(join_numbers(v, &k));
         const int64_t at = v->mesh->vocab.rank * rows;
         const struct vocab_tokens own = {NULL, k.t.targets + at, k.t.m + at, k.t.z + at, k.t.yt + at, NULL, k.own};
-        vocab_sum_losses(&own, loss_sum, count);
+        vocab_sum_losses(v, &own);
         if (dh) TRY(tile_backward(v, &r, &k, scale, dh));
     }
-    return vocab_run_close(v, &r);
+    return vocab_run_close(v, dh != NULL);
 }

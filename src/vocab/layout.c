@@ -49,24 +49,23 @@ static bool weights_travel(const struct shape *h, const struct vocab_opts *o) {
 
 /* Is the gradient of the rank's run summed where the run is? */
 static bool gradient_stays(const struct shape *h, const struct vocab_opts *o) {
-    return h->backward && (o->strategy == VOCAB_DTP || !weights_travel(h, o));
+    return h->backward && (o->strategy != VOCAB_RING || !weights_travel(h, o));
 }
+
+/* Is all of the head gathered on every rank? */
+static bool whole(const struct vocab_opts *o) { return o->strategy == VOCAB_DENSE_LOGITS; }
 
 /* Numbers (m, z, y_t) that are kept beside a tile's. */
 static int64_t numbers(const struct shape *h, const struct strip *s) { return h->split.ranks > 1 ? h->tokens_most : s->rows; }
 
 static err_t ranks_bytes(const struct shape *h, const struct vocab_opts *o, struct ledger *out) {
     const int64_t b = dtype_bytes(h->act), width = h->spec->hidden, a = run_rows(h) * width, n = h->tokens_most, p = h->split.vocab;
-    const int64_t all = shard_vocab_rows(h->spec, h->split.ranks) * h->split.ranks * width, tile = dtp_rows(h) * p;
-    const bool train = h->backward, stays = gradient_stays(h, o);
-    int64_t bytes = arena_bytes(32 * p);
-    if (o->strategy == VOCAB_DENSE_LOGITS) {
-        bytes += arena_bytes(all * b) + (train ? arena_bytes(4 * all) : 0);
-        return ledger_predict(out, "vocab", "whole head", TIER_DEVICE, LIFE_SCRATCH, bytes);
-    }
-    if (p < h->split.ranks)
-        TRY(ledger_predict(out, "vocab", "run", TIER_DEVICE, LIFE_SCRATCH, arena_bytes(a * b) + (stays ? arena_bytes(4 * a) : 0)));
-    bytes += arena_bytes(a * b);
+    const int64_t tile = dtp_rows(h) * p;
+    const bool train = h->backward;
+    TRY(ledger_predict(out, "vocab", "counts", TIER_HOST, LIFE_RUN, arena_bytes(32 * p + 8 * h->split.ranks)));
+    TRY(unit_runs_bytes(h->spec, &h->split, h->act, UNIT_HEAD, whole(o), gradient_stays(h, o), out));
+    if (whole(o)) return OK;
+    int64_t bytes = arena_bytes(a * b);
     if (o->strategy == VOCAB_DTP)
         bytes += arena_bytes(tile * width * b) + arena_bytes(4 * tile) + arena_bytes(12 * tile) + arena_bytes(12 * tile * p) +
                  (train ? arena_bytes(4 * tile * width) : 0);
@@ -80,26 +79,21 @@ err_t vocab_bytes(const struct shape *h, const struct vocab_opts *o, struct ledg
     const struct strip s = strip_of(h, o);
     const int64_t dstrip = h->backward && h->act == DT_BF16 ? arena_bytes(2 * s.rows * s.cols) : 0;
     TRY(ledger_predict(out, "vocab", "strip", TIER_DEVICE, LIFE_SCRATCH,
-                       arena_bytes(4 * s.rows * s.cols) + dstrip + arena_bytes(12 * numbers(h, &s))));
+                       arena_bytes(4 * s.rows * s.cols) + dstrip + arena_bytes(12 * numbers(h, &s)) +
+                           (h->backward ? 0 : arena_bytes(4 * h->tokens))));
+    TRY(ledger_predict(out, "vocab", "loss", TIER_DEVICE, LIFE_RUN, arena_bytes((int64_t)sizeof(struct vocab_sum))));
     return h->split.ranks > 1 ? ranks_bytes(h, o, out) : OK;
 }
 
-static err_t ranks_layout(struct vocab *v, struct arena *m) {
+static err_t ranks_layout(struct vocab *v, struct arenas *arenas) {
     const struct shape *h = &v->shape;
+    struct arena *m = &arenas->scratch;
     const int64_t b = dtype_bytes(h->act), width = h->spec->hidden, a = run_rows(h) * width, n = h->tokens_most, p = h->split.vocab;
-    const int64_t all = shard_vocab_rows(h->spec, h->split.ranks) * h->split.ranks * width, tile = dtp_rows(h) * p;
+    const int64_t tile = dtp_rows(h) * p;
     const bool train = h->backward;
-    if (v->opts.strategy == VOCAB_DENSE_LOGITS) {
-        TRY(ARENA(m, "vocab", "whole head", 4 * p, &v->counts));
-        TRY(arena_push(m, "vocab", "whole head", all * b, &v->whole));
-        if (train) TRY(ARENA(m, "vocab", "whole head", all, &v->dwhole));
-        return OK;
-    }
-    if (p < h->split.ranks) {
-        TRY(arena_push(m, "vocab", "run", a * b, &v->run));
-        if (gradient_stays(h, &v->opts)) TRY(ARENA(m, "vocab", "run", a, &v->drun));
-    }
-    TRY(ARENA(m, "vocab", "on the way", 4 * p, &v->counts));
+    TRY(ARENA(&arenas->host, "vocab", "counts", 4 * p + h->split.ranks, &v->counts));
+    TRY(unit_runs_layout(v->store, UNIT_HEAD, whole(&v->opts), gradient_stays(h, &v->opts), m));
+    if (whole(&v->opts)) return OK;
     TRY(arena_push(m, "vocab", "on the way", a * b, &v->ring[0]));
     if (v->opts.strategy == VOCAB_DTP) {
         TRY(arena_push(m, "vocab", "on the way", tile * width * b, &v->x_ring[0]));
@@ -138,5 +132,16 @@ err_t vocab_layout(struct vocab *v, const struct exec *ex, struct store *store, 
         v->z = v->m + numbers(h, &s);
         v->yt = v->z + numbers(h, &s);
     }
-    return h->split.ranks > 1 ? ranks_layout(v, &m->scratch) : OK;
+    if (!h->backward) TRY(ARENA(&m->scratch, "vocab", "strip", h->tokens, &v->each));
+    TRY(ARENA(&m->run, "vocab", "loss", 1, &v->loss));
+    return h->split.ranks > 1 ? ranks_layout(v, m) : OK;
+}
+
+err_t vocab_open(struct vocab *v) {
+    if (v->shape.split.ranks == 1) return OK;
+    const int block = v->mesh->vocab.size, first = v->shape.split.rank / block * block;
+    int64_t *all = v->counts + 4 * block;
+    TRY(COMM(&v->mesh->control, all_gather, &v->shape.tokens, all, sizeof v->shape.tokens));
+    for (int p = 0; p < block; p++) v->counts[p] = all[first + p];
+    return OK;
 }

@@ -2,12 +2,12 @@
  * operand is on its way while the one in hand is used; what is added to on the way (gradients, a token's numbers) leaves behind it. */
 #include "vocab/vocab_int.h"
 
-#include <string.h>
-
 /* Something that goes round: `in hand` first at home, then in one of two buffers. */
-static err_t shift_begin(struct vocab *v, const void *send, int64_t send_bytes, void *recv, int64_t recv_bytes, struct comm_request *q) {
-    return COMM_BEGIN(&v->mesh->vocab, comm_call_ring_shift(send, send_bytes, recv, recv_bytes), q);
+static err_t shift_begin(struct vocab *v, const void *send, int64_t send_bytes, void *recv, int64_t recv_bytes, struct event *e) {
+    return COMM_QUEUE(v->ex->s, &v->mesh->vocab, comm_call_ring_shift(send, send_bytes, recv, recv_bytes), e);
 }
+
+static err_t arrived(struct vocab *v, const struct event *e) { return STREAM_AWAIT(v->ex->s, e); }
 
 static int from_behind(const struct vocab *v, int hops) {
     const int p = v->mesh->vocab.size;
@@ -22,7 +22,7 @@ static err_t next_run(struct vocab *v, const struct vocab_run *own, int hops, st
     if (hops == 0) {
         *r = *own;
     } else {
-        TRY(comm_end(&v->next));
+        TRY(arrived(v, &v->next));
         vocab_run_at(v, from_behind(v, hops), r);
         r->w = v->ring[hops % 2];
     }
@@ -32,7 +32,7 @@ static err_t next_run(struct vocab *v, const struct vocab_run *own, int hops, st
 
 static err_t weights_forward(struct vocab *v, const struct vocab_run *own, const struct vocab_tokens *t) {
     struct vocab_run run;
-    vocab_fresh(t->m, t->z, t->yt, t->n);
+    vocab_fresh(v, t);
     for (int i = 0; i < v->mesh->vocab.size; i++) {
         TRY(next_run(v, own, i, &run));
         vocab_fold(v, &run, t);
@@ -45,29 +45,29 @@ static err_t weights_backward(struct vocab *v, const struct vocab_run *own, cons
     const int p = v->mesh->vocab.size;
     const int64_t elements = v->run_rows * v->shape.spec->hidden;
     struct vocab_run run;
-    memset(v->dring[0], 0, sizeof(float) * (size_t)elements);
+    STREAM_FILL(v->ex->s, v->dring[0], 0, 4 * elements);
     for (int i = 0; i < p; i++) {
         TRY(next_run(v, own, i, &run));
-        if (i > 0) TRY(comm_end(&v->gradient));
+        if (i > 0) TRY(arrived(v, &v->gradient));
         run.dw_acc = v->dring[i % 2];
         vocab_gradients(v, &run, t, scale, i > 0);
         if (p > 1) TRY(shift_begin(v, v->dring[i % 2], 4 * elements, v->dring[(i + 1) % 2], 4 * elements, &v->gradient));
     }
-    if (p > 1) TRY(comm_end(&v->gradient));
-    return vocab_rest(v, v->dring[p > 1 ? p % 2 : 0]);
+    if (p > 1) TRY(arrived(v, &v->gradient));
+    return vocab_give(v, v->dring[p > 1 ? p % 2 : 0]);
 }
 
-static err_t loss_weights(struct vocab *v, const void *h, const int32_t *targets, float scale, void *dh, double *loss_sum, int64_t *count) {
+static err_t loss_weights(struct vocab *v, const void *h, const int32_t *targets, float scale, void *dh) {
     const bool direct = v->shape.act == DT_F32;
     const struct vocab_tokens t = {h, targets, v->m, v->z, v->yt, direct ? dh : v->dx32, v->shape.tokens};
     struct vocab_run own;
     TRY(vocab_run_open(v, false, &own));
     TRY(weights_forward(v, &own, &t));
-    vocab_sum_losses(&t, loss_sum, count);
-    if (!dh) return OK;
+    vocab_sum_losses(v, &t);
+    if (!dh) return vocab_run_close(v, false);
     TRY(weights_backward(v, &own, &t, scale));
-    if (!direct) vocab_round(v, v->dx32, dh);
-    return OK;
+    if (!direct) vocab_round(v, v->dx32, dh, t.n);
+    return vocab_run_close(v, false);
 }
 
 /* ---- tokens travel ---- */
@@ -83,8 +83,8 @@ static struct vocab_tokens passing(const struct vocab *v, int hops) {
 static err_t next_tokens(struct vocab *v, int hops, struct vocab_tokens *t) {
     const int64_t row = v->shape.spec->hidden * dtype_bytes(v->shape.act);
     if (hops > 0) {
-        TRY(comm_end(&v->next));
-        TRY(comm_end(&v->next_targets));
+        TRY(arrived(v, &v->next));
+        TRY(arrived(v, &v->next_targets));
     }
     *t = passing(v, hops);
     if (hops + 1 == v->mesh->vocab.size) return OK;
@@ -95,24 +95,24 @@ static err_t next_tokens(struct vocab *v, int hops, struct vocab_tokens *t) {
 
 /* Own tokens into the first buffer. */
 static void set_out(struct vocab *v, const void *h, const int32_t *targets) {
-    const size_t n = (size_t)v->shape.tokens;
-    memcpy(v->x_ring[0], h, n * (size_t)(v->shape.spec->hidden * dtype_bytes(v->shape.act)));
-    memcpy(v->t_ring[0], targets, 4 * n);
+    const int64_t n = v->shape.tokens;
+    STREAM_COPY(v->ex->s, v->x_ring[0], h, n * v->shape.spec->hidden * dtype_bytes(v->shape.act));
+    STREAM_COPY(v->ex->s, v->t_ring[0], targets, 4 * n);
 }
 
 static err_t tokens_forward(struct vocab *v, const struct vocab_run *own, const struct vocab_tokens *mine) {
     const int p = v->mesh->vocab.size;
     struct vocab_tokens t = passing(v, 0);
-    vocab_fresh(t.m, t.z, t.yt, t.n);
+    vocab_fresh(v, &t);
     for (int i = 0; i < p; i++) {
         TRY(next_tokens(v, i, &t));
-        if (i > 0) TRY(comm_end(&v->numbers));
+        if (i > 0) TRY(arrived(v, &v->numbers));
         vocab_fold(v, own, &t);
         const struct vocab_tokens next = passing(v, i + 1);
         if (p > 1) TRY(shift_begin(v, t.m, 12 * t.n, next.m, 12 * next.n, &v->numbers));
     }
-    if (p > 1) TRY(comm_end(&v->numbers));
-    memcpy(mine->m, v->n_ring[p > 1 ? p % 2 : 0], 12 * (size_t)mine->n); /* m, z and y_t lie one behind the other */
+    if (p > 1) TRY(arrived(v, &v->numbers));
+    STREAM_COPY(v->ex->s, mine->m, v->n_ring[p > 1 ? p % 2 : 0], 12 * mine->n); /* m, z and y_t lie one behind the other */
     return OK;
 }
 
@@ -120,36 +120,35 @@ static err_t tokens_backward(struct vocab *v, const struct vocab_run *own, const
     const int p = v->mesh->vocab.size;
     const int64_t width = v->shape.spec->hidden;
     struct vocab_tokens t;
-    memcpy(v->n_ring[0], mine->m, 12 * (size_t)mine->n);
+    STREAM_COPY(v->ex->s, v->n_ring[0], mine->m, 12 * mine->n);
     for (int i = 0; i < p; i++) {
         TRY(next_tokens(v, i, &t));
-        if (i > 0) TRY(comm_end(&v->numbers));
+        if (i > 0) TRY(arrived(v, &v->numbers));
         const struct vocab_tokens next = passing(v, i + 1);
         if (i + 1 < p) TRY(shift_begin(v, t.m, 12 * t.n, next.m, 12 * next.n, &v->numbers));
-        if (i > 0) TRY(comm_end(&v->gradient));
+        if (i > 0) TRY(arrived(v, &v->gradient));
         vocab_gradients(v, own, &t, scale, i > 0);
         if (p > 1) TRY(shift_begin(v, t.dx, 4 * t.n * width, next.dx, 4 * next.n * width, &v->gradient));
     }
-    if (p > 1) TRY(comm_end(&v->gradient));
-    vocab_round(v, v->dx_ring[p > 1 ? p % 2 : 0], dh);
+    if (p > 1) TRY(arrived(v, &v->gradient));
+    vocab_round(v, v->dx_ring[p > 1 ? p % 2 : 0], dh, mine->n);
     return OK;
 }
 
-static err_t loss_tokens(struct vocab *v, const void *h, const int32_t *targets, float scale, void *dh, double *loss_sum, int64_t *count) {
+static err_t loss_tokens(struct vocab *v, const void *h, const int32_t *targets, float scale, void *dh) {
     const int64_t n = v->shape.tokens;
     struct vocab_tokens mine = {h, targets, v->m, v->m + n, v->m + 2 * n, NULL, n};
     struct vocab_run own;
-    TRY(vocab_count_tokens(v));
     TRY(vocab_run_open(v, dh != NULL, &own));
     set_out(v, h, targets);
     TRY(tokens_forward(v, &own, &mine));
-    vocab_sum_losses(&mine, loss_sum, count);
-    if (!dh) return OK;
+    vocab_sum_losses(v, &mine);
+    if (!dh) return vocab_run_close(v, false);
     set_out(v, h, targets);
     TRY(tokens_backward(v, &own, &mine, scale, dh));
-    return vocab_run_close(v, &own);
+    return vocab_run_close(v, true);
 }
 
-err_t vocab_loss_ring(struct vocab *v, const void *h, const int32_t *targets, float scale, void *dh, double *loss_sum, int64_t *count) {
-    return v->weights_travel ? loss_weights(v, h, targets, scale, dh, loss_sum, count) : loss_tokens(v, h, targets, scale, dh, loss_sum, count);
+err_t vocab_loss_ring(struct vocab *v, const void *h, const int32_t *targets, float scale, void *dh) {
+    return v->weights_travel ? loss_weights(v, h, targets, scale, dh) : loss_tokens(v, h, targets, scale, dh);
 }

@@ -1,19 +1,13 @@
-/* Strips: a tile of tokens by a run of columns. */
+/* Strips: a tile of tokens by a run of columns. Owned: the strip, from one call to the next. Borrowed: the run's weights and gradient, the tokens. */
 #include "base/num.h"
 #include "vocab/vocab_int.h"
-
-#include <math.h>
-#include <string.h>
 
 err_t vocab_head(const struct vocab *v, const struct param **out) {
     return store_find(v->store, v->shape.spec->tied ? PARAM_EMBED : PARAM_HEAD, -1, -1, out);
 }
 
-void vocab_fresh(float *m, float *z, float *yt, int64_t n) {
-    for (int64_t i = 0; i < n; i++) {
-        m[i] = -INFINITY;
-        z[i] = yt[i] = 0;
-    }
+void vocab_fresh(struct vocab *v, const struct vocab_tokens *t) {
+    if (t->n) RUN(v->ex, fold_init, fold_init_args, .rows = t->n, .m = t->m, .z = t->z, .yt = t->yt);
 }
 
 static const void *row_at(const struct vocab *v, const void *x, int64_t row) {
@@ -77,7 +71,7 @@ void vocab_tile_gradients(struct vocab *v, const struct vocab_run *r, const stru
 void vocab_gradients(struct vocab *v, const struct vocab_run *r, const struct vocab_tokens *t, float scale, bool add) {
     const int64_t width = v->shape.spec->hidden;
     if (r->cols == 0) { /* no gradient from columns that are not there */
-        if (!add) memset(t->dx, 0, sizeof *t->dx * (size_t)(t->n * width));
+        if (!add) STREAM_FILL(v->ex->s, t->dx, 0, 4 * t->n * width);
         return;
     }
     for (int64_t c = 0; c < r->cols; c += v->cols) {
@@ -90,16 +84,15 @@ void vocab_gradients(struct vocab *v, const struct vocab_run *r, const struct vo
     }
 }
 
-double vocab_token_loss(const struct vocab_tokens *t, int64_t i) { return (double)t->m[i] + log((double)t->z[i]) - (double)t->yt[i]; }
-
-void vocab_sum_losses(const struct vocab_tokens *t, double *loss_sum, int64_t *count) {
-    for (int64_t i = 0; i < t->n; i++) {
-        if (t->targets[i] < 0) continue;
-        *loss_sum += vocab_token_loss(t, i);
-        ++*count;
-    }
+void vocab_sum_losses(struct vocab *v, const struct vocab_tokens *t) {
+    if (t->n)
+        RUN(v->ex, loss_sum, loss_sum_args, .rows = t->n, .m = t->m, .z = t->z, .yt = t->yt, .targets = t->targets, .sum_acc = &v->loss->sum,
+            .count_acc = &v->loss->count);
 }
 
-void vocab_round(const struct vocab *v, const float *dx, void *dh) {
-    dtype_convert(DT_F32, dx, v->shape.act, dh, v->shape.tokens * v->shape.spec->hidden);
+void vocab_round(struct vocab *v, const float *dx, void *dh, int64_t rows) {
+    const int64_t n = rows * v->shape.spec->hidden;
+    if (n)
+        RUN(v->ex, convert, convert_args, .rows = 1, .width = n, .from_type = DT_F32, .from = dx, .from_stride = n, .to_type = v->shape.act, .to = dh,
+            .to_stride = n);
 }

@@ -7,11 +7,11 @@
  *         dWv += dY^T h
  * MEMORY  rt = rows of a tile, C = columns in use at once: 4*rt*C strip, in bf16 and training 2*rt*C of dY, 3*4*rt fold. One rank: C = V.
  *         Many, N tokens of the fullest rank, R = ceil(V/W) rows of a shard, A = R*W/P rows of a run:
- *           where P < W      A*H*b run, in training 4*A*H of gradient
  *           ring, weights    2*A*H*b, training 2*4*A*H; bf16 training 4*N*H of dh; 3*4*N fold; C = min(A, 1024)
  *           ring, tokens     A*H*b, 2*N*H*b, 2*4*N targets, 2*3*4*N fold; training 2*4*N*H of dh; C = min(A, 1024)
  *           dtp              A*H*b, P*rt*H*b, 4*P*rt targets, training 4*P*rt*H; 3*4*(P+1)*P*rt numbers; C = A, tiles of P*rt rows; 3*4*N
- *           dense_logits     W*R*H*b, training 4*W*R*H; rt = N, C = V
+ *           dense_logits     rt = N, C = V
+ *         Runs of the head are the keeper's (units/store.h). Without training 4*N losses; one sum
  * TRAFFIC per rank and micro-batch: ring, weights A*H*(2*(P-1)*b + 4*P); ring, tokens N*H*(2*(P-1)*b + 4*P) + some 30*N*P; dtp (P-1)*N*(H*b + 12*P + 4*H);
  *         dense_logits V*H*(b + 4); and where P < W (b + 4)*A*H for the run
  * INVARIANTS
@@ -25,7 +25,7 @@
 #include "base/opt.h"
 #include "comm/mesh.h"
 #include "kernels/exec.h"
-#include "model/store.h"
+#include "units/store.h"
 
 enum vocab_strategy { VOCAB_RING, VOCAB_DTP, VOCAB_DENSE_LOGITS };
 enum vocab_travel { TRAVEL_AUTO, TRAVEL_WEIGHTS, TRAVEL_ACTIVATIONS };
@@ -46,6 +46,11 @@ struct vocab_tokens {
     int64_t n;
 };
 
+struct vocab_sum {
+    double sum;    /* nats */
+    int64_t count; /* targets */
+};
+
 struct vocab {
     const struct exec *ex;
     struct store *store;
@@ -56,13 +61,11 @@ struct vocab {
     float *strip;            /* (tile_rows, cols) scratch */
     void *dstrip;            /* (tile_rows, cols) bf16 scratch; the strip itself in fp32 */
     float *m, *z, *yt;       /* (tile_rows) scratch; on many ranks (N) */
+    struct vocab_sum *loss;  /* run, device: of the tokens of the last vocab_loss */
+    float *each;             /* (N) scratch, without gradients: losses of tokens */
     /* many ranks, scratch */
     bool weights_travel;
     int64_t run_rows;   /* A */
-    void *run;          /* (A, H) act: where P < W, gathered */
-    float *drun;        /* (A, H) fp32 */
-    void *whole;        /* (W*R, H) act: dense_logits */
-    float *dwhole;      /* (W*R, H) fp32 */
     void *ring[2];      /* (A, H) act: runs that come by */
     float *dring[2];    /* (A, H) fp32: their gradients */
     float *dx32;        /* (N, H) fp32 */
@@ -70,10 +73,9 @@ struct vocab {
     int32_t *t_ring[2]; /* (N) their targets */
     float *n_ring[2];   /* (3, N) their m, z and y_t; dtp: (3, P*tile) own, (P, 3, P*tile) of all */
     float *dx_ring[2];  /* (N, H) fp32; dtp: one, (P*tile, H) */
-    int64_t *counts;    /* (4, P): tokens of each rank of the block; what an exchange sends and gets, and where */
-    /* ring, under way: what is used next, its targets (tokens), and what is added to. Here and not on the stack: a rank that
-     * fails leaves its own to its peers until it has called abort. */
-    struct comm_request next, next_targets, numbers, gradient;
+    int64_t *counts;    /* (4, P), host: tokens of each rank of the block; what an exchange sends and gets, and where; (W) work */
+    /* ring, under way: what is used next, its targets (tokens), and what is added to */
+    struct event next, next_targets, numbers, gradient;
 };
 
 /* Tile of a strip of `cols` columns. */
@@ -82,14 +84,17 @@ MUST err_t vocab_bytes(const struct shape *h, const struct vocab_opts *o, struct
 MUST err_t vocab_layout(struct vocab *v, const struct exec *ex, struct store *store, struct mesh *mesh, const struct vocab_opts *o,
                         const struct shape *h, struct arenas *m);
 
-/* loss_sum: sum over this rank's targets (negative: none), nats; targets: their number. With dh (T, H) not NULL also the
- * gradients, dh overwritten, the weight's added to the store. Collective over mesh->vocab and vocab_shard. */
-MUST err_t vocab_loss(struct vocab *v, const void *h, const int32_t *targets, float scale, void *dh, double *loss_sum, int64_t *count);
+/* Behind the layout: how many tokens each rank of the block has. Collective over mesh->control. */
+MUST err_t vocab_open(struct vocab *v);
 
-/* Loss of each token into `each` (T), 0 where it has no target. Collective. */
+/* v->loss: sum over this rank's targets (negative: none), nats, and their number, on the device. With dh (T, H) not NULL also the
+ * gradients, dh overwritten, the weight's added to what rests. Collective over mesh->vocab and vocab_shard. */
+MUST err_t vocab_loss(struct vocab *v, const void *h, const int32_t *targets, float scale, void *dh);
+
+/* Loss of each token into `each` (T) on the host, 0 where it has no target; of a run without gradients. The host waits. Collective. */
 MUST err_t vocab_token_losses(struct vocab *v, const void *h, const int32_t *targets, float *each);
 
-/* Logits (rows, V) fp32 of rows [first, first + rows) of h. Collective: every rank gives rows of its own, or none. */
+/* Logits (rows, V) fp32 on the host of rows [first, first + rows) of h. The host waits. Collective: every rank gives rows of its own, or none. */
 MUST err_t vocab_logits(struct vocab *v, const void *h, int64_t first, int64_t rows, float *logits);
 
 #endif

@@ -15,8 +15,8 @@ struct vocab_run {
 
 /* The head's unit: its own, or the embedding where they are tied. */
 MUST err_t vocab_head(const struct vocab *v, const struct param **out);
-/* m = -inf, z = yt = 0. */
-void vocab_fresh(float *m, float *z, float *yt, int64_t n);
+/* m = -inf, z = yt = 0. All of these queue. */
+void vocab_fresh(struct vocab *v, const struct vocab_tokens *t);
 /* Logits of rows of x (n, H) into y, rows ld apart. */
 void vocab_strip(const struct vocab *v, const struct vocab_run *r, const void *x, int64_t n, float *y, int64_t ld);
 /* Fold all tokens with all of the run's columns. */
@@ -26,29 +26,25 @@ void vocab_gradients(struct vocab *v, const struct vocab_run *r, const struct vo
 /* The same of one tile whose strip is in hand, into dx of either type. */
 void vocab_tile_gradients(struct vocab *v, const struct vocab_run *r, const struct vocab_tokens *t, int64_t first, int64_t n, float scale, void *dx,
                           enum dtype dx_type, bool add);
-double vocab_token_loss(const struct vocab_tokens *t, int64_t i);
-void vocab_sum_losses(const struct vocab_tokens *t, double *loss_sum, int64_t *count);
-/* dx in fp32 to act. */
-void vocab_round(const struct vocab *v, const float *dx, void *dh);
+/* Added to v->loss, in the tokens' order. */
+void vocab_sum_losses(struct vocab *v, const struct vocab_tokens *t);
+/* dx of `rows` tokens in fp32 to act. */
+void vocab_round(struct vocab *v, const float *dx, void *dh, int64_t rows);
 
-/* ---- ranks.c ---- */
+/* ---- loss.c: the rank's run of columns by way of the keeper. Collective over vocab_shard, with the whole head over vocab too. ---- */
 
-/* This rank's run of columns for use, its gradient from zero; and the gradient back to those who hold it at rest. */
+/* This rank's run of columns (the whole head: one rank, dense_logits) for use, its gradient from zero; given up, the gradient to where it rests. */
 MUST err_t vocab_run_open(struct vocab *v, bool backward, struct vocab_run *out);
-MUST err_t vocab_run_close(struct vocab *v, const struct vocab_run *r);
+MUST err_t vocab_run_close(struct vocab *v, bool backward);
+/* A gradient of this rank's run (A, H) that was summed elsewhere, to where it rests. */
+MUST err_t vocab_give(struct vocab *v, float *dw);
 /* Columns of the run at a place of the vocab block. */
 void vocab_run_at(const struct vocab *v, int place, struct vocab_run *out);
-/* The whole head into v->whole. */
-MUST err_t vocab_gather_whole(struct vocab *v);
-/* How many tokens each rank of the block has, into v->counts. */
-MUST err_t vocab_count_tokens(struct vocab *v);
-/* Add a gradient of this rank's run (A, H) to where it rests. */
-MUST err_t vocab_rest(struct vocab *v, float *dw);
 
 /* ---- strategies ---- */
 
-MUST err_t vocab_loss_ring(struct vocab *v, const void *h, const int32_t *targets, float scale, void *dh, double *loss_sum, int64_t *count);
-MUST err_t vocab_loss_dtp(struct vocab *v, const void *h, const int32_t *targets, float scale, void *dh, double *loss_sum, int64_t *count);
-MUST err_t vocab_loss_dense(struct vocab *v, const void *h, const int32_t *targets, float scale, void *dh, double *loss_sum, int64_t *count);
+MUST err_t vocab_loss_ring(struct vocab *v, const void *h, const int32_t *targets, float scale, void *dh);
+MUST err_t vocab_loss_dtp(struct vocab *v, const void *h, const int32_t *targets, float scale, void *dh);
+MUST err_t vocab_loss_dense(struct vocab *v, const void *h, const int32_t *targets, float scale, void *dh);
 
 #endif

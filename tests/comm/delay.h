@@ -47,6 +47,17 @@ static inline err_t delay_end(struct comm *c, struct comm_request *r) {
     return d->inner->ops->end(d->inner, r);
 }
 
+static inline err_t delay_test(struct comm *c, struct comm_request *r, bool *done) {
+    *done = true;
+    return delay_end(c, r);
+}
+
+static inline err_t delay_idle(struct comm *c, struct comm_request *r) {
+    (void)c;
+    (void)r;
+    return OK;
+}
+
 static inline err_t delay_split(struct comm *c, int colour, int key, const char *name, struct comm *out) {
     struct delay *d = c->group;
     return d->inner->ops->split(d->inner, colour, key, name, out);
@@ -64,6 +75,8 @@ static const struct comm_ops delay_ops = {
     COMM_BLOCKING,
     .begin = delay_begin,
     .end = delay_end,
+    .test = delay_test,
+    .idle = delay_idle,
     .split = delay_split,
     .close = delay_close,
     .abort = delay_abort,
@@ -72,7 +85,7 @@ static const struct comm_ops delay_ops = {
 /* All is borrowed. */
 static inline void delay_init(struct delay *d, struct comm *inner, struct events *events, const char *name, struct comm *out) {
     *d = (struct delay){inner, events};
-    *out = (struct comm){.ops = &delay_ops, .rank = inner->rank, .size = inner->size, .name = name, .group = d};
+    *out = (struct comm){.ops = &delay_ops, .rank = inner->rank, .size = inner->size, .name = name, .group = d, .stream = inner->stream};
 }
 
 #endif

@@ -27,10 +27,9 @@ static float weight_at(int64_t i) { return (float)((i * 37) % 251 - 125); } /* e
 static float grad_at(int rank, int64_t i) { return (float)((i * 13 + rank * 7) % 97) * 0.37f; }
 
 static err_t layout(struct rank *k, const struct setting *s, const struct split *how, const struct shape *h) {
-    const struct dense_opts o = {s->strategy};
-    TRY(store_bytes(&k->src->spec, &k->src->params, how, s->act, true, &k->ledger));
-    TRY(store_layout(&k->store, &k->src->spec, &k->src->params, how, s->act, true, &k->arenas));
-    TRY(dense_layout(&k->dense, &k->ex, &k->store, &k->mesh, &o, h, &k->arenas));
+    TRY(store_bytes(&k->src->spec, &k->src->params, how, s->act, true, s->strategy, &k->ledger));
+    TRY(store_layout(&k->store, &k->ex, &k->mesh, &k->src->spec, &k->src->params, how, s->act, true, s->strategy, &k->arenas));
+    TRY(dense_layout(&k->dense, &k->ex, &k->store, &k->mesh, h, &k->arenas));
     return embed_layout(&k->dense, &k->arenas);
 }
 
@@ -51,10 +50,9 @@ static err_t open_rank(struct rank *k, const struct setting *s, struct comm *wor
                             .tokens = world->rank == 1 ? 0 : TOKENS,
                             .tokens_most = TOKENS,
                             .backward = true};
-    struct arena *each[3] = {&k->arenas.run, &k->arenas.step, &k->arenas.scratch};
-    for (int i = 0; i < 3; i++) arena_init(each[i], TIER_DEVICE, (enum life)i, &k->ledger);
+    arenas_init(&k->arenas, &k->ledger);
     TRY(layout(k, s, &how, &h));
-    for (int i = 0; i < 3; i++) TRY(device_arena(&k->device, each[i], each[i]->high));
+    TRY(device_arenas(&k->device, &k->arenas));
     TRY(layout(k, s, &how, &h));
     for (int64_t i = 0; i < k->src->params.count; i++) {
         const struct param *p = &k->src->params.list[i];
@@ -70,9 +68,7 @@ static err_t open_rank(struct rank *k, const struct setting *s, struct comm *wor
 
 static void close_rank(struct rank *k) {
     mesh_close(&k->mesh);
-    device_arena_release(&k->device, &k->arenas.scratch);
-    device_arena_release(&k->device, &k->arenas.step);
-    device_arena_release(&k->device, &k->arenas.run);
+    device_arenas_release(&k->device, &k->arenas);
     device_free(&k->device);
 }
 
@@ -107,16 +103,16 @@ static err_t walk(struct rank *k) {
         if (u == UNIT_ATTENTION || u == UNIT_FFN || u == UNIT_FINAL_NORM) unit[n++] = i;
     }
     for (int j = 0; j < n; j++) {
-        TRY(dense_enter(&k->dense, unit[j], j + 1 < n ? unit[j + 1] : -1, false));
+        TRY(unit_enter(&k->store, unit[j], j + 1 < n ? unit[j + 1] : -1, false));
         TRY(use_unit(k, unit[j], false));
-        TRY(dense_leave(&k->dense, unit[j], false));
+        TRY(unit_leave(&k->store, unit[j], false));
     }
     for (int j = n - 1; j >= 0; j--) {
-        TRY(dense_enter(&k->dense, unit[j], j > 0 ? unit[j - 1] : -1, true));
+        TRY(unit_enter(&k->store, unit[j], j > 0 ? unit[j - 1] : -1, true));
         TRY(use_unit(k, unit[j], true));
-        TRY(dense_leave(&k->dense, unit[j], true));
+        TRY(unit_leave(&k->store, unit[j], true));
     }
-    return dense_settle(&k->dense);
+    return unit_settle(&k->store);
 }
 
 static err_t check_sums(const struct rank *k, int times) {
@@ -148,13 +144,14 @@ static err_t embedding(struct rank *k, const struct setting *s) {
             dtype_convert(DT_F32, &g, s->act, dx + (i * width + c) * dtype_bytes(s->act), 1);
         }
     }
-    err_t err = embed_forward(&k->dense, ids, x);
+    const struct embed_batch batch = {ids, doc, ids, doc};
+    err_t err = embed_forward(&k->dense, &batch, x);
     for (int64_t i = 0; err == OK && i < n; i++)
         for (int64_t c = 0; err == OK && c < width; c++) {
             const float got = read_act(s->act, x, i * width + c), want = weight_at(p->offset + ids[i] * width + c);
             if (got < want || got > want) err = FAIL(ERR_FAILED, "row of token %lld, id %d: %g, not %g", (long long)i, (int)ids[i], got, want);
         }
-    if (err == OK) err = embed_backward(&k->dense, ids, doc, dx);
+    if (err == OK) err = embed_backward(&k->dense, &batch, dx);
     /* all gradients are whole numbers: any order of sums is exact */
     const struct piece own = store_piece(&k->store, p);
     float *want = calloc((size_t)(vocab * width), sizeof *want);
@@ -205,13 +202,13 @@ static err_t order_main(void *arg, int rank, struct comm *world) {
         delay_init(&d, &inner, e, "gather", &k->mesh.dense_gather);
         delay_init(&d2, &inner2, e, "sum", &k->mesh.dense_scatter);
         int a = params_unit(&k->src->params, UNIT_ATTENTION, 0), b = params_unit(&k->src->params, UNIT_FFN, 0);
-        TRY(dense_enter(&k->dense, a, b, true));
+        TRY(unit_enter(&k->store, a, b, true));
         event_add(e, "kernel", "a");
-        TRY(dense_leave(&k->dense, a, true));
-        TRY(dense_enter(&k->dense, b, -1, true));
+        TRY(unit_leave(&k->store, a, true));
+        TRY(unit_enter(&k->store, b, -1, true));
         event_add(e, "kernel", "b");
-        TRY(dense_leave(&k->dense, b, true));
-        TRY(dense_settle(&k->dense));
+        TRY(unit_leave(&k->store, b, true));
+        TRY(unit_settle(&k->store));
         static const char *const want[] = {"begin gather", "move gather", "begin gather", "kernel a",  "begin sum",
                                            "move gather",  "kernel b",    "move sum",     "begin sum", "move sum"};
         for (size_t i = 0; i < sizeof want / sizeof *want && err == OK; i++)

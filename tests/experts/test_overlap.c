@@ -25,9 +25,9 @@ static err_t forward_once(struct run *r, struct events *e) {
     events_here = e;
     swiglu_below = r->ex.kernels.swiglu_forward;
     r->ex.kernels.swiglu_forward = watched_swiglu;
-    err_t err = dense_enter(&r->dense, r->unit[1], -1, false);
+    err_t err = unit_enter(&r->store, r->unit[1], -1, false);
     if (err == OK) err = half_forward(r, 1, false);
-    if (err == OK) err = dense_leave(&r->dense, r->unit[1], false);
+    if (err == OK) err = unit_leave(&r->store, r->unit[1], false);
     r->ex.kernels.swiglu_forward = swiglu_below;
     r->mesh.expert_dispatch = dispatch;
     r->mesh.expert_combine = combine;

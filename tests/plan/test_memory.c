@@ -10,14 +10,16 @@ static void formula(int which, struct run_setup u) {
     tiny_open(which, &src);
     struct run r;
     NEED(run_open(&r, &src, &u));
-    int64_t per_life[LIFE_COUNT] = {0};
+    int64_t per_life[LIFE_COUNT] = {0}, host = 0;
     for (int i = 0; i < r.ledger.lines; i++) {
         const struct ledger_line *l = &r.ledger.line[i];
         CASE(l->predicted_bytes == l->held_bytes, "%s, %lld rows, act %s, keep %d: %s %s (life %d): predicted %lld, held %lld",
              tiny_configs[which].name, (long long)u.rows, dtype_name(u.act), u.keep, l->room, l->what, (int)l->life, (long long)l->predicted_bytes,
              (long long)l->held_bytes);
-        per_life[l->life] += l->held_bytes;
+        if (l->tier == TIER_HOST) host += l->held_bytes;
+        else per_life[l->life] += l->held_bytes;
     }
+    CASE(host == r.arenas.host.high, "host arena: lines %lld, high %lld", (long long)host, (long long)r.arenas.host.high);
     CASE(per_life[LIFE_RUN] == r.arenas.run.high, "run arena: lines %lld, high %lld", (long long)per_life[LIFE_RUN], (long long)r.arenas.run.high);
     CASE(per_life[LIFE_STEP] == r.arenas.step.high, "step arena: lines %lld, high %lld", (long long)per_life[LIFE_STEP],
          (long long)r.arenas.step.high);

@@ -205,7 +205,7 @@ static void sizes(int which) {
         int64_t bytes;
         open_tiny(which, &src, &u, &r);
         NEED(run_bytes(&src, &u, &bytes));
-        const int64_t held = r.arenas.run.cap + r.arenas.step.cap + r.arenas.scratch.cap;
+        const int64_t held = r.arenas.host.cap + r.arenas.run.cap + r.arenas.step.cap + r.arenas.scratch.cap;
         CASE(bytes == held, "%s, keep %d: said to need %lld bytes, reserved %lld", tiny_configs[which].name, keep, (long long)bytes, (long long)held);
         close_tiny(&src, &r);
     }
