@@ -89,7 +89,8 @@ struct ckpt_run {
     void *ctx;
     const char *config_json;    /* text of config.json, written as it is */
     const char *copy_from;      /* folder whose tokenizer, chat-template and generation files are kept; or NULL */
-    const char *tokenizer;      /* a tokenizer.json to put there where copy_from has none; or NULL */
+    const char *tokenizer;      /* a tokenizer.json that goes there instead of all of copy_from that is a tokenizer's; or NULL */
+    const char *tokenizer_from; /* with tokenizer: the folder whose other tokenizer files go along; or NULL */
     const struct st_out *state; /* run state: small tensors */
     int64_t state_count;
     const void *const *state_data;     /* [state_count], borrowed */

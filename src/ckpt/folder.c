@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a Hugging Face folder holds besides config.json and weights, kept byte for byte. */
+/* What a Hugging Face folder holds besides config.json and weights, kept byte for byte: first what is the model's, then what is its tokenizer's. */
 static const char *const kept[] = {
     "generation_config.json",
     "tokenizer.json",
@@ -20,6 +20,7 @@ static const char *const kept[] = {
     "chat_template.jinja",
     "chat_template.json",
 };
+enum { KEPT = (int)(sizeof kept / sizeof kept[0]), KEPT_MODEL = 1 };
 static const char kept_folder[] = "additional_chat_templates";
 
 enum { SCRATCH = 1 << 16 };
@@ -178,22 +179,25 @@ static err_t put_templates(struct folder *f, const char *from) {
     return err;
 }
 
-static err_t put_kept(struct folder *f) {
-    const char *dir = f->run->copy_from;
+/* The kept files from number `first` on up to `end` that a folder has, without its tokenizer.json where another one goes there. */
+static err_t put_from(struct folder *f, const char *dir, size_t first, size_t end) {
     char from[OS_PATH_MAX];
-    bool tokenizer = false;
-    for (size_t i = 0; dir && i < sizeof kept / sizeof kept[0]; i++) {
+    for (size_t i = first; i < end; i++) {
         TRY(os_join(from, dir, kept[i]));
-        if (!os_exists(from)) continue;
-        TRY(put_copy(f, kept[i], from));
-        tokenizer = tokenizer || strcmp(kept[i], "tokenizer.json") == 0;
+        if (f->run->tokenizer && strcmp(kept[i], "tokenizer.json") == 0) continue;
+        if (os_exists(from)) TRY(put_copy(f, kept[i], from));
     }
-    if (dir) {
-        TRY(os_join(from, dir, kept_folder));
-        if (os_is_dir(from)) TRY(put_templates(f, from));
-    }
-    if (f->run->tokenizer && !tokenizer) TRY(put_copy(f, "tokenizer.json", f->run->tokenizer));
-    return OK;
+    if (end < KEPT) return OK;
+    TRY(os_join(from, dir, kept_folder));
+    return os_is_dir(from) ? put_templates(f, from) : OK;
+}
+
+static err_t put_kept(struct folder *f) {
+    const struct ckpt_run *run = f->run;
+    if (run->copy_from) TRY(put_from(f, run->copy_from, 0, run->tokenizer ? KEPT_MODEL : KEPT));
+    if (!run->tokenizer) return OK;
+    TRY(put_copy(f, "tokenizer.json", run->tokenizer));
+    return run->tokenizer_from ? put_from(f, run->tokenizer_from, KEPT_MODEL, KEPT) : OK;
 }
 
 static void shard_name(char name[64], const char *stem, int64_t i, int64_t n) {

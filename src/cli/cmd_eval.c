@@ -61,26 +61,18 @@ static err_t print_json(json_t *o) {
 /* ---- token files ---- */
 
 /* Why bits per byte cannot be told, or NULL: a file's tokens have the bytes that the tokenizer which made them says. */
-static err_t bytes_unknown(const struct eval *e, const char **why) {
+static void bytes_unknown(const struct eval *e, const char **why) {
     *why = e->tokenizer ? NULL : "no tokenizer that can be read; give tokenizer=FILE";
-    char *list = strdup(e->o.data.valid), *rest = list;
-    if (!list) return FAIL(ERR_NOMEM, "out of memory for the names of the token files; free some");
-    err_t err = OK;
-    for (const char *path; err == OK && !*why && (path = strsep(&rest, ","));) {
-        struct tok_file *f = NULL;
-        err = tok_open(path, false, &f);
-        if (err != OK) break;
-        const uint64_t made_by = tok_fingerprint(f);
+    for (int64_t i = 0; !*why && i < loader_files(e->loader); i++) {
+        const uint64_t made_by = tok_fingerprint(loader_file(e->loader, i));
         if (made_by != 0 && made_by != tokenizer_fingerprint(e->tokenizer)) *why = "the tokens are another tokenizer's; give tokenizer=FILE";
-        tok_close(f);
     }
-    free(list);
-    return err;
 }
 
 static err_t eval_tokens(struct eval *e) {
     const int64_t seq = e->o.data.seq;
     TRY(loader_open(&e->o.data, DATA_VALID, e->src.spec.vocab, 0, &e->loader));
+    TRY(tokens_check(&e->src, e->o.cli.tokenizer, DATA_TOKENIZER_ANY, (const struct loader *[]){e->loader}, 1));
     TRY(open_run(e, i64_max(1, i64_min(BATCH_TOKENS / seq, loader_sequences(e->loader))), seq, seq));
     double loss;
     int64_t targets, bytes = 0;
@@ -88,7 +80,7 @@ static err_t eval_tokens(struct eval *e) {
     TRY(eval_split(&e->run, e->loader, 0, &loss, &targets));
     if (!isfinite(loss))
         return FAIL(ERR_FAILED, "the loss over %lld targets is %g; check the model's weights with model.dtype=fp32", (long long)targets, loss);
-    TRY(bytes_unknown(e, &why));
+    bytes_unknown(e, &why);
     if (!why) TRY(eval_target_bytes(&e->run, e->loader, e->tokenizer, &bytes));
     if (!why && bytes == 0) why = "the targets are no text";
     const double bits = bytes ? loss * (double)targets / log(2) / (double)bytes : NAN;
@@ -110,11 +102,6 @@ static err_t eval_tokens(struct eval *e) {
 }
 
 /* ---- multiple choice ---- */
-
-static bool is_jsonl(const char *paths) {
-    const size_t n = strlen(paths);
-    return n >= 6 && strcmp(paths + n - 6, ".jsonl") == 0;
-}
 
 static err_t eval_choices(struct eval *e) {
     if (!e->tokenizer) return FAIL(ERR_USAGE, "no tokenizer to read %.200s with; give tokenizer=FILE", e->o.data.valid);
@@ -138,9 +125,13 @@ static err_t eval_choices(struct eval *e) {
 static err_t evaluate(struct eval *e) {
     if (!e->o.data.valid) return FAIL(ERR_USAGE, "data.valid is not given; write data.valid=FILE.tok with the tokens to measure, or FILE.jsonl");
     TRY(model_src_open(&e->o.model, NULL, 0, &e->src));
-    const bool choices = is_jsonl(e->o.data.valid);
-    TRY(cli_tokenizer(&e->o, choices, &e->tokenizer));
-    return choices ? eval_choices(e) : eval_tokens(e);
+    enum data_kind kind;
+    TRY(data_kind(e->o.data.valid, &kind));
+    if (kind == DATA_TEXT)
+        return FAIL(ERR_USAGE, "data.valid=%.200s is text; give a token file (mop tokenize makes one), or JSON lines with questions",
+                    e->o.data.valid);
+    TRY(cli_tokenizer(&e->o, kind == DATA_JSONL, &e->tokenizer));
+    return kind == DATA_JSONL ? eval_choices(e) : eval_tokens(e);
 }
 
 err_t cmd_eval(int argc, char **argv) {

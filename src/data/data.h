@@ -43,20 +43,33 @@ void tok_close(struct tok_file *f);
 int64_t tok_tokens(const struct tok_file *f);
 int64_t tok_docs(const struct tok_file *f);
 int64_t tok_vocab(const struct tok_file *f);
-uint64_t tok_fingerprint(const struct tok_file *f);
+uint64_t tok_fingerprint(const struct tok_file *f); /* of the tokenizer that made it; 0: not known */
+const char *tok_path(const struct tok_file *f);
 const int32_t *tok_doc(const struct tok_file *f, int64_t doc, int64_t *count); /* borrowed */
 const uint8_t *tok_mask(const struct tok_file *f, int64_t doc);                /* borrowed; NULL: all count */
+
+/* XXH3-64 of a tokenizer.json, or of the one in a folder: tok_fingerprint of the files that it makes. */
+MUST err_t tok_tokenizer_sum(const char *path, uint64_t *sum);
+
+/* What a list names (data.train): names, patterns, folders; comma-separated, "\\," a comma of a name. A list of tokens and text is ERR_USAGE. */
+enum data_kind { DATA_TOKENS, DATA_JSONL, DATA_TEXT, DATA_KINDS }; /* DATA_JSONL: JSON lines by their names, or by names that say nothing */
+MUST err_t data_kind(const char *paths, enum data_kind *kind);
+/* The files of a list: token files, or text and JSON lines; of a folder those of its files that are that, sorted. Owned by the caller:
+ * os_free_list. At least one, or ERR_FORMAT. */
+MUST err_t data_list(const char *paths, enum data_kind kind, char ***files, int64_t *count);
 
 /* ---- packing and batches ---- */
 enum { DATA_PACK_DOCUMENT, DATA_PACK_ACROSS }; /* attention and positions confined to each document, or running across them */
 enum { DATA_LONG_ERROR, DATA_LONG_TRUNCATE };
+enum { DATA_TOKENIZER_SAME, DATA_TOKENIZER_ANY };
 struct data_opts {
-    const char *train, *valid; /* token files, comma-separated */
+    const char *train, *valid; /* data_kind */
     int64_t seq;               /* S */
     int pack;
     double valid_fraction; /* without data.valid: the share of documents held out, by a hash of the document's number and the seed */
     int long_samples;      /* DATA_LONG_*: what to do with a fine-tuning sample of more than S tokens */
     bool verify;           /* loader_open reads the files against their checksums first */
+    int tokenizer;         /* DATA_TOKENIZER_*: are files of another tokenizer than the model's taken? (train/tokens.c) */
 };
 extern const struct opt data_opt_list[];
 
@@ -76,6 +89,8 @@ void loader_close(struct loader *l);
 int64_t loader_sequences(const struct loader *l); /* in one epoch */
 int64_t loader_targets(const struct loader *l);   /* in one epoch */
 int64_t loader_tokens(const struct loader *l);
+int64_t loader_files(const struct loader *l);
+const struct tok_file *loader_file(const struct loader *l, int64_t i); /* borrowed */
 /* Sequences [first, first+rows) of the training step `step` (from 0) whose batch has `batch` sequences: any rank or
  * micro-batch asks for its part. No allocation. */
 MUST err_t loader_batch(const struct loader *l, int64_t step, int64_t batch, int64_t first, int64_t rows, const struct batch *out);

@@ -58,7 +58,6 @@ MUST err_t jsonl_of_stream(struct stream *in, const char *path, int invalid_utf8
 
 /* 64 bits that differ if any byte of the file does (the header's checksum, which covers the others). */
 uint64_t tok_identity(const struct tok_file *f);
-const char *tok_path(const struct tok_file *f);
 
 /* Where a sequence begins, and how many of its tokens have a target. */
 struct row {

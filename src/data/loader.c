@@ -1,5 +1,6 @@
 /* Batches as a pure function of (seed, step): the sequences of an epoch in an order that is computed, not stored. */
 #include "base/num.h"
+#include "base/os.h"
 #include "base/rng.h"
 #include "data/data_int.h"
 
@@ -32,23 +33,21 @@ static err_t check_ids(const struct tok_file *f, int64_t vocab) {
 }
 
 static err_t open_files(struct pack *p, const char *paths, bool verify) {
-    int64_t room = 1;
-    for (const char *s = paths; *s; s++) room += *s == ',';
-    p->files = calloc((size_t)room, sizeof(struct tok_file *));
-    p->first_doc = calloc((size_t)room + 1, sizeof *p->first_doc);
-    char *list = strdup(paths), *rest = list;
-    err_t err = p->files && p->first_doc && list ? OK : FAIL(ERR_NOMEM, "out of memory for a list of %lld token files", (long long)room);
-    while (err == OK && rest) {
-        const char *path = strsep(&rest, ",");
-        struct tok_file *f = NULL;
-        err = *path ? tok_open(path, verify, &f)
-                    : FAIL(ERR_USAGE, "an empty name in the list of token files \"%s\"; separate them by single commas", paths);
+    char **names;
+    int64_t count;
+    TRY(data_list(paths, DATA_TOKENS, &names, &count));
+    p->files = calloc((size_t)count, sizeof(struct tok_file *));
+    p->first_doc = calloc((size_t)count + 1, sizeof *p->first_doc);
+    err_t err = p->files && p->first_doc ? OK : FAIL(ERR_NOMEM, "out of memory for a list of %lld token files", (long long)count);
+    for (int64_t i = 0; i < count && err == OK; i++) {
+        struct tok_file *f;
+        err = tok_open(names[i], verify, &f);
         if (err != OK) break;
         p->files[p->file_count++] = f;
         p->first_doc[p->file_count] = p->first_doc[p->file_count - 1] + tok_docs(f);
         err = check_ids(f, p->vocab);
     }
-    free(list);
+    os_free_list(names, count);
     return err;
 }
 
@@ -140,6 +139,8 @@ void loader_close(struct loader *l) {
 int64_t loader_sequences(const struct loader *l) { return l->pack.row_count; }
 int64_t loader_targets(const struct loader *l) { return l->pack.targets; }
 int64_t loader_tokens(const struct loader *l) { return l->pack.tokens; }
+int64_t loader_files(const struct loader *l) { return l->pack.file_count; }
+const struct tok_file *loader_file(const struct loader *l, int64_t i) { return l->pack.files[i]; }
 uint64_t loader_fingerprint(const struct loader *l) { return l->fingerprint; }
 
 /* ---- order ---- */

@@ -8,13 +8,16 @@
 #include "train/timetable.h"
 #include "train/train.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* A training run between its parts: what train_run opens and closes. */
 struct loop {
-    const struct job *job;
+    const struct job *job; /* own_job: as given, with the steps that train.epochs comes to */
+    struct job own_job;
+    struct train_opts train_opts;
     struct comm *world;
     struct model_src src;
     struct loader *train, *valid;
@@ -35,8 +38,14 @@ static err_t check_job(const struct job *j) {
     if (t->micro_batch && t->batch % t->micro_batch)
         return FAIL(ERR_USAGE, "train.micro_batch=%lld does not divide train.batch=%lld; choose a divisor", (long long)t->micro_batch,
                     (long long)t->batch);
-    if (t->steps && !j->data->train)
+    const bool trains = t->steps > 0 || t->epochs > 0;
+    if (t->steps > 0 && t->epochs > 0)
+        return FAIL(ERR_USAGE, "train.steps=%lld and train.epochs=%g are two lengths of one run; give one of them", (long long)t->steps, t->epochs);
+    if (trains && !j->data->train)
         return FAIL(ERR_USAGE, "data.train is not given; write data.train=FILE.tok (mop tokenize makes one from text), or train.steps=0");
+    if (!trains && j->data->train)
+        return FAIL(ERR_USAGE, "data.train is given, but neither train.steps nor train.epochs says how long to train; give one of them, or leave "
+                               "data.train out to carry the model as it is from folder to folder");
     if (j->rooms.experts->balance_rate > 0 && t->aux_coef > 0)
         return FAIL(ERR_USAGE, "experts.balance_rate=%g and train.aux_coef=%g are two ways to balance; choose one", j->rooms.experts->balance_rate,
                     t->aux_coef);
@@ -76,14 +85,29 @@ static err_t find_hint(const struct job *j, struct vocab_hint *hint) {
         *hint = (struct vocab_hint){tokenizer_vocab(t), tokenizer_eos(t)};
         tokenizer_close(t);
     } else if (j->data->train) {
-        char first[OS_PATH_MAX];
-        (void)snprintf(first, sizeof first, "%.*s", (int)strcspn(j->data->train, ","), j->data->train);
+        char **files;
+        int64_t count;
         struct tok_file *f;
-        TRY(tok_open(first, false, &f));
+        TRY(data_list(j->data->train, DATA_TOKENS, &files, &count));
+        err_t err = tok_open(files[0], false, &f);
+        os_free_list(files, count);
+        TRY(err);
         hint->vocab = tok_vocab(f);
         tok_close(f);
     }
     return OK;
+}
+
+/* One epoch is every sequence once. The batch that ends the last of them is full: what is missing comes from another epoch. */
+static void find_steps(struct loop *p) {
+    struct train_opts *t = &p->train_opts;
+    if (t->steps > 0) return;
+    const double n = (double)loader_sequences(p->train), all = t->epochs * n, steps = ceil(all / (double)t->batch * (1 - 1e-12));
+    t->steps = steps > 1 ? (int64_t)steps : 1;
+    const int64_t over = t->steps * t->batch - (int64_t)ceil(all * (1 - 1e-12));
+    log_line(LOG_RUN, "train.epochs=%g: %lld sequences, %g times, in batches of %lld are %lld steps%s", t->epochs,
+             (long long)loader_sequences(p->train), t->epochs, (long long)t->batch, (long long)t->steps,
+             over ? "; the last batch takes what it lacks from another epoch" : "");
 }
 
 static err_t open_data(struct loop *p) {
@@ -92,6 +116,8 @@ static err_t open_data(struct loop *p) {
     const uint64_t seed = (uint64_t)j->train->seed;
     TRY(loader_open(j->data, DATA_TRAIN, vocab, seed, &p->train));
     if (j->data->valid || j->data->valid_fraction > 0) TRY(loader_open(j->data, DATA_VALID, vocab, seed, &p->valid));
+    TRY(tokens_check(&p->src, j->tokenizer, j->data->tokenizer, (const struct loader *[]){p->train, p->valid}, 2));
+    find_steps(p);
     log_line(LOG_RUN, "data: %lld tokens, %lld sequences of %lld an epoch; this run reads %.2f epochs", (long long)loader_tokens(p->train),
              (long long)loader_sequences(p->train), (long long)j->data->seq,
              (double)j->train->steps * (double)j->train->batch / (double)loader_sequences(p->train));
@@ -278,14 +304,24 @@ static err_t agree_on_out(struct loop *p, int64_t step, bool model) {
     return err;
 }
 
-static err_t train_inner(struct loop *p) {
+/* The model as found and, where there is something to train, the data: what steps there are is known from then on. */
+static err_t open_source(struct loop *p) {
     const struct job *j = p->job;
     struct vocab_hint hint;
+    if (p->src.config_json) return OK;
+    TRY(find_hint(j, &hint));
+    TRY(model_src_open(j->model, &hint, (uint64_t)j->train->seed, &p->src));
+    return j->data->train ? open_data(p) : OK;
+}
+
+static err_t train_inner(struct loop *p) {
+    const struct job *j = p->job;
     int64_t step;
     bool model;
     TRY(check_job(j));
     TRY(look_at_out(j, &step, &model));
     TRY(agree_on_out(p, step, model));
+    if (j->train->epochs > 0) TRY(open_source(p));
     if (model && j->train->resume == RESUME_AUTO && (j->train->steps == 0 || step >= j->train->steps)) {
         log_line(LOG_RUN, "%s is finished (%lld steps); nothing to do", j->out, (long long)i64_max(step, 0));
         return OK;
@@ -293,8 +329,7 @@ static err_t train_inner(struct loop *p) {
     if (j->train->steps && j->train->warmup > j->train->steps) /* a run that is to go on with more steps, say */
         log_line(LOG_WARN, "train.warmup=%lld is more than train.steps=%lld: the learning rate never reaches train.lr", (long long)j->train->warmup,
                  (long long)j->train->steps);
-    TRY(find_hint(j, &hint));
-    TRY(model_src_open(j->model, &hint, (uint64_t)j->train->seed, &p->src));
+    TRY(open_source(p));
     if (j->train->steps == 0 && p->world->rank > 0) return OK;
     if (p->world->rank == 0) TRY(os_mkdirs(j->out));
     if (j->train->steps == 0) {
@@ -302,7 +337,6 @@ static err_t train_inner(struct loop *p) {
         log_line(LOG_RUN, "the model as found is in %s", j->out);
         return OK;
     }
-    TRY(open_data(p));
     TRY(open_run(p));
     p->state = (struct train_state){.seed = (uint64_t)j->train->seed, .data = loader_fingerprint(p->train), .batch = j->train->batch};
     p->saved_step = -1;
@@ -319,7 +353,9 @@ static err_t train_inner(struct loop *p) {
 }
 
 err_t train_run(const struct job *job, struct comm *world) {
-    struct loop p = {.job = job, .world = world, .log.fd = -1, .tensorboard.fd = -1};
+    struct loop p = {.own_job = *job, .train_opts = *job->train, .world = world, .log.fd = -1, .tensorboard.fd = -1};
+    p.own_job.train = &p.train_opts;
+    p.job = &p.own_job;
     err_t err = train_inner(&p);
     logfile_close(&p.log);
     tensorboard_close(&p.tensorboard);

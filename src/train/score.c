@@ -217,15 +217,17 @@ err_t score_choices(struct run *r, const struct tokenizer *t, const char *paths,
     struct scorer s = {.run = r, .tokenizer = t, .truncate = truncate, .where = "", .window = r->shape.tokens, .longest = longest};
     ENSURE(longest >= 1 && longest <= s.window);
     err_t err = OK;
-    char *list = strdup(paths), *rest = list;
+    char **files = NULL;
+    int64_t file_count = 0;
     s.spans = malloc(sizeof *s.spans * (size_t)s.window);
     s.losses = malloc(sizeof *s.losses * (size_t)s.window);
-    if (!list || !s.spans || !s.losses) {
+    if (!s.spans || !s.losses) {
         err = FAIL(ERR_NOMEM, "out of memory for a batch of %lld tokens; lower data.seq", (long long)s.window);
         goto done;
     }
     TRY_OR(tok_scratch_new(t, &s.scratch), done);
-    for (const char *path; (path = strsep(&rest, ","));) TRY_OR(read_file(&s, path), done);
+    TRY_OR(data_list(paths, DATA_JSONL, &files, &file_count), done);
+    for (int64_t i = 0; i < file_count; i++) TRY_OR(read_file(&s, files[i]), done);
     TRY_OR(flush(&s), done);
     *out = (struct score){.questions = s.question_count};
     for (int64_t i = 0; i < s.question_count; i++) {
@@ -240,6 +242,6 @@ done:
     free(s.questions);
     free(s.spans);
     free(s.losses);
-    free(list);
+    os_free_list(files, file_count);
     return err;
 }

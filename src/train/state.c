@@ -98,18 +98,26 @@ struct tokenizer_paths {
     char file[OS_PATH_MAX], folder[OS_PATH_MAX];
 };
 
+/* A tokenizer that was given goes out with the files beside it; one that is the model's own, copied somewhere, leaves the model's as they are. */
 static err_t describe(const struct model_src *src, const struct job *job, struct tokenizer_paths *t, struct ckpt_run *out) {
     *out = (struct ckpt_run){.params = &src->params, .file_dtype = src->file_dtype, .config_json = src->config_json, .copy_from = src->dir};
     if (!job->tokenizer) return OK;
-    if (os_is_dir(job->tokenizer)) TRY(os_join(t->file, job->tokenizer, "tokenizer.json"));
-    else if (snprintf(t->file, sizeof t->file, "%s", job->tokenizer) >= (int)sizeof t->file)
-        return FAIL(ERR_USAGE, "the path tokenizer=%.60s... is too long; use a shorter one", job->tokenizer);
+    uint64_t given, own;
+    TRY(tokens_tokenizer(src, NULL, t->file, &own));
+    TRY(tokens_tokenizer(src, job->tokenizer, t->file, &given));
+    if (given == own) return OK;
     out->tokenizer = t->file;
     char *slash = strrchr(t->file, '/');
-    if (src->dir || strcmp(slash ? slash + 1 : t->file, "tokenizer.json") != 0) return OK;
+    if (strcmp(slash ? slash + 1 : t->file, "tokenizer.json") != 0) return OK;
     memcpy(t->folder, t->file, sizeof t->folder);
     if (slash) t->folder[slash - t->file] = 0;
-    out->copy_from = slash ? t->folder : ".";
+    const char *folder = !slash ? "." : slash == t->file ? "/" : t->folder;
+    if (src->dir) {
+        out->tokenizer_from = folder;
+    } else { /* everything there is comes from there */
+        out->tokenizer = NULL;
+        out->copy_from = folder;
+    }
     return OK;
 }
 

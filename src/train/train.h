@@ -11,6 +11,7 @@
 #define MOP_TRAIN_TRAIN_H
 
 #include "attention/attention.h"
+#include "base/os.h"
 #include "ckpt/ckpt.h"
 #include "data/data.h"
 #include "data/tokenizer.h"
@@ -27,6 +28,7 @@
 
 enum resume { RESUME_NO, RESUME_AUTO };
 struct train_opts {
+    double epochs; /* 0: steps says how long; else train_run finds the steps of it */
     int64_t steps, batch, micro_batch, warmup, decay_steps, seed, valid_every, valid_sequences;
     double lr, lr_floor, clip, aux_coef;
     int schedule, resume;
@@ -77,6 +79,13 @@ MUST err_t model_src_open(const struct model_opts *o, const struct vocab_hint *h
 void model_src_close(struct model_src *m);
 /* fp32 elements [from, from+n) of tensor p as found. */
 MUST err_t model_src_read(const struct model_src *m, const struct param *p, int64_t from, int64_t n, float *out);
+
+/* The tokenizer.json that goes with the model: that of tokenizer= (or NULL), else the model's own; path "" and *sum 0 where there is none.
+ * sum: tok_tokenizer_sum. */
+MUST err_t tokens_tokenizer(const struct model_src *src, const char *tokenizer, char path[OS_PATH_MAX], uint64_t *sum);
+/* ERR_USAGE where a token file of the loaders (some may be NULL) was made by another, or a warning with `how` DATA_TOKENIZER_ANY or where this
+ * program cannot read the model's; what cannot be checked is said. */
+MUST err_t tokens_check(const struct model_src *src, const char *tokenizer, int how, const struct loader *const *loaders, int count);
 
 /* ---- a rank at work ---- */
 

@@ -190,7 +190,6 @@ static void test_kept(void) {
     put_file(PATH(from, "model.safetensors"), "no", 2);
     model_init(&m, 1, 1, 5);
     m.run.copy_from = from;
-    m.run.tokenizer = PATH(from, "merges.txt");
     NEED(ckpt_save_model(dir, &m.run));
     for (int i = 0; i < NAMES; i++) CASE(same_bytes(PATH(from, names[i]), PATH(dir, names[i])), "%s is kept", names[i]);
     CASE(has_text(PATH(dir, "additional_chat_templates/rag.jinja"), "{{x}}"), "additional templates are kept");
@@ -201,9 +200,23 @@ static void test_kept(void) {
     m.run.copy_from = dir;
     NEED(ckpt_save_model(dir, &m.run));
     CASE(has_text(PATH(dir, "vocab.json"), "x") && is_clean(dir, &files) && files == NAMES + 4, "a folder may be its own source");
-    m.run.copy_from = templates; /* has none of them */
+    m.run.tokenizer = PATH(from, "merges.txt");
     NEED(ckpt_save_model(dir2, &m.run));
-    CASE(same_bytes(PATH(dir2, "tokenizer.json"), m.run.tokenizer), "a tokenizer from elsewhere where there is none");
+    CASE(same_bytes(PATH(dir2, "tokenizer.json"), m.run.tokenizer), "a tokenizer that was given goes before the folder's");
+    CASE(same_bytes(PATH(dir2, "generation_config.json"), PATH(dir, "generation_config.json")) && !os_exists(PATH(dir2, "vocab.json")) &&
+             !os_exists(PATH(dir2, "additional_chat_templates")),
+         "which keeps what is the model's, and nothing of its tokenizer");
+    char other[512];
+    NEED(os_mkdirs(path_in(other, from, "other")));
+    put_file(PATH(other, "special_tokens_map.json"), "{}", 2);
+    put_file(PATH(other, "tokenizer.json"), "no", 2);
+    put_file(PATH(other, "generation_config.json"), "no", 2);
+    m.run.tokenizer_from = other;
+    NEED(ckpt_save_model(fresh(dir2, "kept2"), &m.run));
+    CASE(same_bytes(PATH(dir2, "tokenizer.json"), m.run.tokenizer) && has_text(PATH(dir2, "special_tokens_map.json"), "{}") &&
+             same_bytes(PATH(dir2, "generation_config.json"), PATH(dir, "generation_config.json")),
+         "what lies beside it goes along");
+    m.run.tokenizer_from = NULL;
     m.run.copy_from = NULL;
     NEED(ckpt_save_model(fresh(dir2, "kept2"), &m.run));
     CASE(same_bytes(PATH(dir2, "tokenizer.json"), m.run.tokenizer), "and where there is no folder to copy from");
