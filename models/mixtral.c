@@ -3,11 +3,12 @@
 
 const struct family family_mixtral = {
     .model_type = "mixtral",
+    .from_keys = true,
     .architecture = "MixtralForCausalLM",
     .experts_key = "num_local_experts",
     .expert_width_key = "intermediate_size",
-    .has_head_dim = true,
-    .null_head_dim = true,
+    .head_rule = HEAD_OWN_OR_NULL,
+    .window_rule = WINDOW_IF_SET,
     .qk_norm = QK_NORM_NONE,
     .weights_fp32 = true,
     .kv_heads = 8,
@@ -19,8 +20,6 @@ const struct family family_mixtral = {
     .norm_eps = 1e-5,
     .rope_theta = 1e6,
     .aux_coef = 0.001,
-    .names = {FAMILY_LLAMA_NAMES, [PARAM_ROUTER] = "model.layers.L.block_sparse_moe.gate.weight",
-              [PARAM_EXPERT_GATE] = "model.layers.L.block_sparse_moe.experts.N.w1.weight",
-              [PARAM_EXPERT_UP] = "model.layers.L.block_sparse_moe.experts.N.w3.weight",
-              [PARAM_EXPERT_DOWN] = "model.layers.L.block_sparse_moe.experts.N.w2.weight"},
+    .names = {FAMILY_LLAMA_NAMES, FAMILY_BLOCK_EXPERT_NAMES},
+    .block = "block_sparse_moe",
 };

@@ -3,10 +3,12 @@
 
 const struct family family_olmoe = {
     .model_type = "olmoe",
+    .from_keys = true,
     .architecture = "OlmoeForCausalLM",
     .experts_key = "num_experts",
     .expert_width_key = "intermediate_size",
-    .has_attention_bias = true,
+    .bias_key = "attention_bias",
+    .bias_by_key = BIAS_IN | BIAS_OUT,
     .has_clip_qkv = true,
     .has_norm_topk = true,
     .qk_norm = QK_NORM_ALL,

@@ -653,7 +653,7 @@ void ref_clip(const struct params *p, double norm_now, double clip, ref_real *gr
 void ref_adamw_step(const struct params *p, const struct ref_adamw *a, const ref_real *grad, ref_real *w, ref_real *m, ref_real *v) {
     real fix1 = (real)(1 - pow(a->beta1, (double)a->step)), fix2 = (real)(1 - pow(a->beta2, (double)a->step));
     for (int64_t i = 0; i < p->count; i++) {
-        real keep = (real)(p->list[i].ndim == 1 ? 1 : 1 - a->lr * a->weight_decay);
+        real keep = (real)(p->list[i].decay ? 1 - a->lr * a->weight_decay : 1);
         for (int64_t j = p->list[i].offset; j < p->list[i].offset + p->list[i].count; j++) {
             m[j] = (real)a->beta1 * m[j] + (real)(1 - a->beta1) * grad[j];
             v[j] = (real)a->beta2 * v[j] + (real)(1 - a->beta2) * grad[j] * grad[j];

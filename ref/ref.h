@@ -51,7 +51,7 @@ MUST err_t ref_forward_backward(const struct spec *s, const struct params *p, co
 double ref_grad_norm(const struct params *p, const ref_real *grad);
 void ref_clip(const struct params *p, double norm, double clip, ref_real *grad);
 
-/* One AdamW step, the step-th (from 1): w *= 1 - lr*weight_decay (not for one-dimensional tensors), then
+/* One AdamW step, the step-th (from 1): w *= 1 - lr*weight_decay (of tensors that decay), then
  * w -= lr * m^/(sqrt(v^) + eps) with bias-corrected moments, which start as zeros. */
 struct ref_adamw {
     double lr, beta1, beta2, eps, weight_decay;

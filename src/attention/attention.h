@@ -56,6 +56,7 @@ struct attention {
     struct attention_opts opts;
     struct shape shape;
     struct attention_saved *saved; /* [slots] */
+    int64_t places;                /* positions that have a cos and sin, S */
     float *cos, *sin;              /* (S, hd/2) */
     void *dout, *dqkv, *drot;      /* scratch, backward */
     float *delta;

@@ -43,7 +43,7 @@ static void clamp(struct attention *a, void *y, int64_t width, int64_t stride) {
 
 static void turn(struct attention *a, const struct attention_batch *in, void *x, int64_t stride, int heads, bool backward) {
     RUN(a->ex, rope, rope_args, .act = a->shape.act, .rows = a->shape.tokens, .heads = heads, .dim = a->shape.spec->head_dim, .x = x,
-        .x_stride = stride, .positions = in->positions, .cos = a->cos, .sin = a->sin, .backward = backward);
+        .x_stride = stride, .positions = in->positions, .places = a->places, .cos = a->cos, .sin = a->sin, .backward = backward);
 }
 
 static err_t project_bias(struct attention *a, enum param_kind kind, int layer, void *x, int64_t width, int64_t stride) {
@@ -82,7 +82,8 @@ static struct attention_args attend(const struct attention *a, const struct atte
                                    .start = in->start,
                                    .o = v->o,
                                    .o_stride = a->q_width,
-                                   .lse = v->lse};
+                                   .lse = v->lse,
+                                   .pairs = attention_pairs(in->start, a->cached, a->cached + a->shape.tokens)};
 }
 
 /* q, k and v weights lie back to back: one product makes all three. */

@@ -84,7 +84,7 @@ err_t attention_layout(struct attention *a, const struct exec *ex, const struct 
     const struct spec *s = h->spec;
     const int64_t t = h->tokens, b = dtype_bytes(h->act);
     ENSURE(s->head_dim <= ATTENTION_DIM_MAX && s->head_dim % 2 == 0);
-    *a = (struct attention){.ex = ex, .store = store, .mesh = mesh, .opts = *o, .shape = *h, .rot_width = rot_width(s)};
+    *a = (struct attention){.ex = ex, .store = store, .mesh = mesh, .opts = *o, .shape = *h, .rot_width = rot_width(s), .places = positions};
     a->q_width = (int64_t)s->heads * s->head_dim;
     a->kv_width = (int64_t)s->kv_heads * s->head_dim;
     const int64_t all = a->q_width + 2 * a->kv_width;

@@ -210,7 +210,8 @@ static struct attention_args attend(const struct attention *a, struct attention_
                                   .start = start + sequence * whole,
                                   .o = a->ulysses.o,
                                   .o_stride = (int64_t)x->nq * s->head_dim * (with_dout ? 2 : 1),
-                                  .lse = v->lse + (sequence * heads + head) * whole};
+                                  .lse = v->lse + (sequence * heads + head) * whole,
+                                  .pairs = attention_pairs(start + sequence * whole, 0, whole)};
     args.q_stride = args.k_stride = args.v_stride = width(&a->shape, x);
     args.q = a->ulysses.qkv;
     args.k = (const char *)args.q + (int64_t)x->nq * s->head_dim * b;

@@ -19,55 +19,6 @@ bool opt_is_group(const struct opt_set *s, const char *key) {
     return false;
 }
 
-int opt_distance(const char *a, const char *b) {
-    enum { WORD = 64 };
-    int m = (int)strnlen(a, WORD - 1), n = (int)strnlen(b, WORD - 1);
-    int row[3][WORD]; /* of the table of distances between prefixes: this one and the two before it */
-    for (int j = 0; j <= n; j++) row[0][j] = j;
-    for (int i = 1; i <= m; i++) {
-        int *now = row[i % 3], *last = row[(i + 2) % 3], *before = row[(i + 1) % 3];
-        now[0] = i;
-        for (int j = 1; j <= n; j++) {
-            int best = last[j - 1] + (a[i - 1] != b[j - 1]);
-            if (last[j] + 1 < best) best = last[j] + 1;
-            if (now[j - 1] + 1 < best) best = now[j - 1] + 1;
-            bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
-            if (swapped && before[j - 2] + 1 < best) best = before[j - 2] + 1;
-            now[j] = best;
-        }
-    }
-    return row[m % 3][n];
-}
-
-const char *opt_nearest(const char *word, const char *const *names, int count) {
-    const char *found = NULL;
-    int best = (int)strnlen(word, 63) / 3;
-    if (best < 2) best = 2; /* more edits than this and it is another word */
-    for (int i = 0; i < count; i++) {
-        int d = opt_distance(word, names[i]);
-        if (d > best || (found && d == best) || d >= (int)strlen(names[i])) continue;
-        best = d;
-        found = names[i];
-    }
-    return found;
-}
-
-err_t opt_unknown(const struct opt_set *s, const char *key, const char *origin) {
-    /* here the nearest is named however far it is; a key may also be near with its room left out */
-    const char *nearest = "";
-    int best = 1 << 20;
-    for (int i = 0; i < s->count; i++) {
-        const char *dot = strrchr(s->keys[i], '.');
-        int whole = 2 * opt_distance(key, s->keys[i]), tail = dot ? 2 * opt_distance(key, dot + 1) + 1 : whole;
-        int d = whole < tail ? whole : tail;
-        if (d >= best) continue;
-        best = d;
-        nearest = s->keys[i];
-    }
-    char shown[OPT_SHOWN_MAX];
-    return FAIL(ERR_USAGE, "%s: there is no option %s; the nearest is %s (`mop help options` lists all)", origin, opt_shown(key, shown), nearest);
-}
-
 static err_t entry_init(struct opt_set *s, const struct opt_table *t, const struct opt *o) {
     if (opt_find(s, o->key)) return FAIL(ERR_BUG, "internal: the option %s stands in two tables; remove it from %s", o->key, t->room);
     ENSURE(strlen(o->key) <= OPT_KEY_MAX && (o->def || opt_is_text(o->type)));
@@ -133,9 +84,9 @@ static err_t check_utf8(const char *key, const char *text, const char *origin) {
 
 err_t opt_store(struct opt_set *s, const char *key, const char *text, const char *origin, enum opt_from from) {
     struct opt_entry *e = opt_find(s, key);
-    if (!e && opt_is_group(s, key))
+    if (!e && opt_is_group(s, key) && !opt_word_find(s->words, key))
         return FAIL(ERR_USAGE, "%s: %s is a group of options, not one; write %s.NAME (`mop help options` lists all)", origin, key, key);
-    if (!e) return opt_unknown(s, key, origin);
+    if (!e) return opt_unknown(s, key, text, origin);
     if (text && !*text && opt_is_text(e->o->type) && !e->o->def) text = NULL; /* "tokenizer=" takes back what a run file gave */
     if (!text && (!opt_is_text(e->o->type) || e->o->def)) return FAIL(ERR_USAGE, "%s: %s has no value; give one or leave the key out", origin, key);
     char *copy = NULL;

@@ -56,6 +56,19 @@ const char *opt_origin(const struct opt_set *s, const char *key);
 /* The names of a comma-separated list; "\," in it is a comma of a name. At least one, perhaps empty. Owned by the caller: os_free_list. */
 MUST err_t opt_split(const char *text, char ***names, int64_t *count);
 
+/* What other programs call an option. */
+struct opt_word {
+    const char *words; /* "learning_rate|optimizer.lr", in lower case, dashes as _; a table ends with words NULL */
+    const char *ours;  /* "train.lr", "model.dtype=bf16"; NULL: there is none */
+    const char *how;   /* what is different, or why there is none, as a clause; NULL: nothing is */
+};
+/* The entry of `list` for a word, or for it without groups before its last part; NULL: none. */
+const struct opt_word *opt_word_find(const struct opt_word *list, const char *word);
+/* Words that an option unknown to the set is looked up in before the nearest is named. Borrowed. */
+void opt_set_words(struct opt_set *s, const struct opt_word *list);
+/* ERR_USAGE for an option that is not one of the set: its name here, or why there is none, or the nearest. text: its value, or NULL. */
+MUST err_t opt_unknown(const struct opt_set *s, const char *key, const char *text, const char *origin);
+
 /* Print "key = value  # origin" for all, to standard output, as YAML that reads back to the same. */
 void opt_print(const struct opt_set *s);
 

@@ -1,4 +1,4 @@
-/* Private to the options of base: opt.c (the set), opt_value.c (text to value and back), opt_path.c (paths, lists), opt_yaml.c (run files),
+/* Private to the options of base: opt.c (the set), opt_words.c (what is no option), opt_value.c (text to value and back), opt_path.c (paths, lists), opt_yaml.c (run files),
  * opt_print.c (what a person reads). */
 #ifndef MOP_BASE_OPT_INT_H
 #define MOP_BASE_OPT_INT_H
@@ -22,6 +22,7 @@ struct opt_set {
     int count;
     int64_t files;     /* run files read so far */
     const char **keys; /* [count]: for opt_nearest */
+    const struct opt_word *words;
 };
 
 /* NULL if there is none. */
@@ -34,8 +35,6 @@ enum opt_from { OPT_FROM_PROGRAM, OPT_FROM_COMMAND_LINE, OPT_FROM_FILE };
 MUST err_t opt_store(struct opt_set *s, const char *key, const char *text, const char *origin, enum opt_from from);
 /* The text of an OPT_PATH or OPT_PATHS with ~ and ${NAME} replaced. Owned by the caller: free. */
 MUST err_t opt_path(const struct opt *o, const char *text, const char *origin, enum opt_from from, char **out);
-/* ERR_USAGE that names the nearest known key. */
-MUST err_t opt_unknown(const struct opt_set *s, const char *key, const char *origin);
 
 /* text as o's type into field (the exact C type of the option). `origin` begins the message. */
 MUST err_t opt_convert(const struct opt *o, const char *text, const char *origin, void *field);

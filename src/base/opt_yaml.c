@@ -61,7 +61,7 @@ static err_t store(struct reader *r, const char *text, size_t line) {
     struct opt_entry *e = opt_find(r->s, r->key);
     if (e && e->file == r->s->files)
         return FAIL(ERR_USAGE, "%s: %s was already set in line %lld of this file; remove one of the two", r->where, r->key, (long long)e->line);
-    if (!e && !text) return OK; /* "train:" with every line of it commented out */
+    if (!e && !text && opt_is_group(r->s, r->key)) return OK; /* "train:" with every line of it commented out */
     TRY(opt_store(r->s, r->key, text, r->where, OPT_FROM_FILE));
     ENSURE(e); /* opt_store refuses unknown keys */
     e->file = r->s->files;
@@ -138,8 +138,10 @@ static err_t read_value(struct reader *r, int depth) {
     if (type != YAML_MAPPING_START_EVENT) return OK;
     if (opt_find(r->s, r->key)) return FAIL(ERR_USAGE, "%s: %s is one option, not a group; give it one value", r->where, r->key);
     if (depth == DEPTH_MAX) return FAIL(ERR_USAGE, "%s: maps nest deeper than %d; no option's key has so many parts", r->where, DEPTH_MAX);
-    TRY(read_map(r, depth + 1));
-    return OK;
+    TRY(read_map(r, depth + 1)); /* an unknown key in it says more than an unknown group */
+    if (opt_is_group(r->s, r->key)) return OK;
+    (void)at(r, start);
+    return opt_unknown(r->s, r->key, NULL, r->where);
 }
 
 /* Behind the start of a map: its keys and values, to its end. */
@@ -159,7 +161,6 @@ static err_t read_map(struct reader *r, int depth) {
             char *k = r->key + prefix;
             if (prefix) *k++ = '.';
             memcpy(k, e.data.scalar.value, e.data.scalar.length + 1);
-            if (!opt_find(r->s, r->key) && !opt_is_group(r->s, r->key)) err = opt_unknown(r->s, r->key, r->where);
         }
         yaml_event_delete(&e);
         TRY(err);

@@ -21,7 +21,7 @@
 #ifndef MOP_CKPT_CKPT_H
 #define MOP_CKPT_CKPT_H
 
-#include "model/params.h"
+#include "model/names.h"
 #include "tensor/dtype.h"
 
 enum { CKPT_BUFFER = 8 << 20, CKPT_NAME_MAX = 256 };
@@ -56,10 +56,27 @@ const char *st_metadata(const struct st_reader *r, const char *key);
 MUST err_t st_read(const struct st_reader *r, const struct tensor_info *t, int64_t from, int64_t n, void *out);
 MUST err_t st_read_f32(const struct st_reader *r, const struct tensor_info *t, int64_t from, int64_t n, float *out);
 
-/* Hold the reader against a model: every tensor of the model there once, with its shape and a weight dtype, and
- * none besides. ERR_FORMAT names file and tensor. (Buffers that transformers ignores on load, such as
- * rotary_emb.inv_freq, are let pass.) */
-MUST err_t st_check_model(const struct st_reader *r, const struct params *p);
+/* ---- a model in a Hugging Face folder (hf_model.c); names says which tensors it has, and how ---- */
+
+/* Tensors of no use to the text model that lie in its folder (layers of multi-token prediction, a vision tower): indices for st_at. The
+ * caller's list has room for st_count. */
+struct st_extras {
+    int64_t *list, count;
+};
+
+/* The names of a folder's tensors, found by which of them are there. New: names_free. */
+MUST err_t st_find_names(const struct st_reader *r, const struct spec *s, const struct params *p, struct names *out);
+/* Hold the reader against a model: every tensor of the model there once, with its shape and a weight dtype, or packed as the spec says, and
+ * none besides but extras (where the caller takes them). ERR_FORMAT names file and tensor. Buffers that transformers ignores on load
+ * (inv_freq) are let pass. spec NULL: names alone, nothing packed. */
+MUST err_t st_check_model(const struct st_reader *r, const struct spec *s, const struct names *names, struct st_extras *extras);
+/* Elements [from, from + n) of a param of a model that has been checked, as fp32. */
+MUST err_t st_read_param(const struct st_reader *r, const struct spec *s, const struct names *names, const struct param *p, int64_t from, int64_t n,
+                         float *out);
+/* The dtype that its file has it in; `unpacked` for packed ones. */
+enum dtype st_param_dtype(const struct st_reader *r, const struct names *names, const struct param *p, enum dtype unpacked);
+/* The same of an extra in F8_E4M3, unpacked. */
+MUST err_t st_read_extra(const struct st_reader *r, const struct spec *s, const struct tensor_info *t, int64_t from, int64_t n, float *out);
 
 /* ---- writing safetensors ---- */
 
@@ -84,7 +101,12 @@ MUST err_t st_write_file(const char *path, const struct st_out *list, int64_t co
 enum ckpt_part { CKPT_WEIGHT, CKPT_EXP_AVG, CKPT_EXP_AVG_SQ, CKPT_PARTS };
 struct ckpt_run {
     const struct params *params;
-    const enum dtype *file_dtype; /* [params->count]: of the weights in the Hugging Face folder */
+    const struct names *names;     /* of the Hugging Face folder's tensors; NULL: those of the params */
+    const enum dtype *file_dtype;  /* [names->count], or [params->count]: of the weights there */
+    const struct st_reader *found; /* tensors to be carried along come from here, NULL: none; packed ones unpacked into */
+    const struct st_extras *extras;
+    const struct spec *spec; /* how they are packed */
+    enum dtype unpacked;
     err_t (*read)(void *ctx, enum ckpt_part part, const struct param *p, int64_t from, int64_t n, float *out);
     void *ctx;
     const char *config_json;    /* text of config.json, written as it is */
@@ -111,6 +133,7 @@ MUST err_t ckpt_newest(const char *out, int64_t *step);
  * itself): no run goes on from damaged state. */
 struct ckpt_in {
     struct st_reader *model, *optim, *run;
+    const struct names *names; /* set by the caller before ckpt_read, borrowed; NULL: the params' own */
     char dir[4096];
 };
 MUST err_t ckpt_open(const char *out, int64_t step, struct ckpt_in *in);

@@ -29,13 +29,18 @@ struct folder {
     const char *dir;
     const struct ckpt_run *run;
     struct manifest_out manifest;
-    float *scratch; /* SCRATCH values on their way into a narrower type */
+    const struct names *names;
+    float *scratch; /* SCRATCH values on their way into the file's type and place */
+    void *narrow;   /* as many, in the file's type */
 };
 
-/* Tensors of a set of files: where each one's values come from. */
+/* Tensors of a set of files: where each one's values come from: the params that lie in a file tensor; one param's moments or masters; the
+ * folder that was found. */
 struct origin {
+    const struct file_tensor *tensor;
     const struct param *param;
     enum ckpt_part part;
+    const struct tensor_info *found;
 };
 struct set {
     struct st_out *list;
@@ -68,18 +73,24 @@ static void set_free(struct set *s) {
     free(s->shard);
 }
 
-static err_t set_add(struct set *s, const char *prefix, const struct param *p, enum ckpt_part part, enum dtype dtype) {
+static err_t set_add(struct set *s, const char *prefix, const char *name, enum dtype dtype, int ndim, const int64_t *shape, struct origin from) {
     struct st_out *o = &s->list[s->count];
-    int n = snprintf(o->name, sizeof o->name, "%s%s", prefix, p->name);
+    int n = snprintf(o->name, sizeof o->name, "%s%s", prefix, name);
     ENSURE(n > 0 && n < (int)sizeof o->name);
     o->dtype = dtype;
-    o->ndim = p->ndim;
-    for (int i = 0; i < p->ndim; i++) o->shape[i] = p->shape[i];
-    s->from[s->count++] = (struct origin){p, part};
+    o->ndim = ndim;
+    for (int i = 0; i < ndim; i++) o->shape[i] = shape[i];
+    s->from[s->count++] = from;
     return OK;
 }
 
-static int64_t tensor_bytes(const struct set *s, int64_t i) { return s->from[i].param->count * dtype_bytes(s->list[i].dtype); }
+static int64_t elements(const struct set *s, int64_t i) {
+    int64_t n = 1;
+    for (int k = 0; k < s->list[i].ndim; k++) n *= s->list[i].shape[k];
+    return n;
+}
+
+static int64_t tensor_bytes(const struct set *s, int64_t i) { return elements(s, i) * dtype_bytes(s->list[i].dtype); }
 
 /* As many tensors in each file as fit, in their order. */
 static void set_cut(struct set *s, int64_t shard_bytes) {
@@ -106,19 +117,73 @@ static err_t check_range(const struct st_out *o, int64_t at, const float *values
     return OK;
 }
 
+/* Values into the type of the file, `out` having room for n of them. */
+static err_t narrow(const struct st_out *t, int64_t at, const float *values, int64_t n, void *out) {
+    dtype_convert(DT_F32, values, t->dtype, out, n);
+    return t->dtype == DT_F32 ? OK : check_range(t, at, values, out, n);
+}
+
+/* Elements [from, to) of a file tensor are wanted; run has some of a param's, `values` in the file's type. */
+static void place_run(const struct name_run *r, const void *values, int64_t each, int64_t from, int64_t to, char *out) {
+    const int64_t below = from - r->file_at, first = below <= 0 ? 0 : (below + r->stride - 1) / r->stride;
+    const int64_t above = to - r->file_at, end = above <= 0 ? 0 : i64_min(r->m, (above + r->stride - 1) / r->stride);
+    if (first >= end) return;
+    if (r->stride == 1) {
+        memcpy(out + (r->file_at + first - from) * each, (const char *)values + first * each, (size_t)((end - first) * each));
+    } else if (each == 4) {
+        for (int64_t i = first; i < end; i++) ((float *)(void *)out)[r->file_at + i * r->stride - from] = ((const float *)values)[i];
+    } else {
+        for (int64_t i = first; i < end; i++) ((uint16_t *)(void *)out)[r->file_at + i * r->stride - from] = ((const uint16_t *)values)[i];
+    }
+}
+
+static bool touches(const struct name_box *b, int64_t from_param, int64_t to_param, int64_t from, int64_t to) {
+    for (struct name_run r = names_run(b, from_param); names_next(b, to_param, &r);)
+        if (r.file_at < to && r.file_at + (r.m - 1) * r.stride >= from) return true;
+    return false;
+}
+
+/* A param is read in the order of its elements, as much at a time as the scratch holds, and each value is put where the file has it. Where
+ * a box is turned or interleaved it is read again for each part of the file tensor. */
+static err_t feed_box(const struct feed *feed, const struct st_out *t, const struct name_box *b, int64_t from, int64_t to, char *out) {
+    const struct ckpt_run *run = feed->f->run;
+    const struct param *p = &run->params->list[b->param];
+    const int64_t each = dtype_bytes(t->dtype);
+    int64_t first = b->at, end = b->at + b->count;
+    if (b->n[0] == 1 && b->n[1] == 1 && b->stride[2] == 1) { /* the same elements in the same order */
+        first += i64_max(0, from - b->file_at);
+        end = i64_min(end, b->at + to - b->file_at);
+    }
+    for (int64_t at = first; at < end; at += SCRATCH) {
+        const int64_t m = i64_min(SCRATCH, end - at);
+        if (!touches(b, at, at + m, from, to)) continue;
+        TRY(run->read(run->ctx, CKPT_WEIGHT, p, at, m, feed->f->scratch));
+        TRY(narrow(t, at, feed->f->scratch, m, feed->f->narrow));
+        for (struct name_run r = names_run(b, at); names_next(b, at + m, &r);)
+            place_run(&r, (const char *)feed->f->narrow + (r.at - at) * each, each, from, to, out);
+    }
+    return OK;
+}
+
+static err_t feed_found(const struct feed *feed, const struct origin *o, const struct st_out *t, int64_t from, int64_t n, char *out) {
+    const struct ckpt_run *run = feed->f->run;
+    if (o->found->dtype == t->dtype) return st_read(run->found, o->found, from, n, out);
+    for (int64_t at = 0; at < n; at += SCRATCH) {
+        const int64_t m = i64_min(SCRATCH, n - at);
+        TRY(st_read_extra(run->found, run->spec, o->found, from + at, m, feed->f->scratch));
+        TRY(narrow(t, from + at, feed->f->scratch, m, out + at * dtype_bytes(t->dtype)));
+    }
+    return OK;
+}
+
 static err_t feed_read(void *ctx, int64_t i, int64_t from, int64_t n, void *out) {
     const struct feed *feed = ctx;
     const struct ckpt_run *run = feed->f->run;
     const struct origin *o = &feed->set->from[feed->first + i];
     const struct st_out *t = &feed->set->list[feed->first + i];
-    if (t->dtype == DT_F32) return run->read(run->ctx, o->part, o->param, from, n, out);
-    for (int64_t at = 0; at < n; at += SCRATCH) {
-        int64_t m = i64_min(SCRATCH, n - at);
-        uint16_t *to = (uint16_t *)out + at;
-        TRY(run->read(run->ctx, o->part, o->param, from + at, m, feed->f->scratch));
-        dtype_convert(DT_F32, feed->f->scratch, t->dtype, to, m);
-        TRY(check_range(t, from + at, feed->f->scratch, to, m));
-    }
+    if (o->found) return feed_found(feed, o, t, from, n, out);
+    if (o->param) return run->read(run->ctx, o->part, o->param, from, n, out); /* fp32 */
+    for (int64_t k = o->tensor->box; k < o->tensor->box + o->tensor->boxes; k++) TRY(feed_box(feed, t, &feed->f->names->box[k], from, from + n, out));
     return OK;
 }
 
@@ -222,19 +287,26 @@ static err_t put_set(struct folder *f, struct set *s, const char *stem, const ch
 }
 
 /* model.safetensors.index.json: which shard has which tensor, by name. */
+static int by_list_name(const void *a, const void *b, void *list) {
+    const struct st_out *l = list;
+    return strcmp(l[*(const int64_t *)a].name, l[*(const int64_t *)b].name);
+}
+
 static err_t put_index(struct folder *f, const struct set *s) {
-    const struct params *p = f->run->params;
     struct text t = {0};
-    int64_t total = 0, elements = 0;
+    int64_t total = 0, all = 0, *order = malloc(sizeof *order * (size_t)(s->count + 1));
+    if (!order) return FAIL(ERR_NOMEM, "no memory for the names of %" PRId64 " tensors; free some memory", s->count);
     for (int64_t i = 0; i < s->count; i++) {
+        order[i] = i;
         total += tensor_bytes(s, i);
-        elements += s->from[i].param->count;
+        all += elements(s, i);
     }
-    text_add(&t, "{\n  \"metadata\": {\n    \"total_parameters\": %" PRId64 ",\n    \"total_size\": %" PRId64 "\n  },\n  \"weight_map\": {", elements,
+    qsort_r(order, (size_t)s->count, sizeof *order, by_list_name, s->list);
+    text_add(&t, "{\n  \"metadata\": {\n    \"total_parameters\": %" PRId64 ",\n    \"total_size\": %" PRId64 "\n  },\n  \"weight_map\": {", all,
              total);
-    for (int64_t i = 0; i < p->count; i++) {
+    for (int64_t i = 0; i < s->count; i++) {
         char name[64];
-        int64_t which = p->by_name[i], lo = 0, hi = s->shards;
+        int64_t which = order[i], lo = 0, hi = s->shards;
         while (hi - lo > 1) { /* the shard whose tensors begin at or before `which` */
             int64_t mid = lo + (hi - lo) / 2;
             if (s->shard[mid] <= which) lo = mid;
@@ -246,6 +318,7 @@ static err_t put_index(struct folder *f, const struct set *s) {
         text_add(&t, ": \"%s\"", name);
     }
     text_add(&t, "\n  }\n}\n");
+    free(order);
     err_t err = text_check(&t);
     if (err == OK) err = put_text(f, WEIGHTS_INDEX, t.s, t.bytes);
     text_free(&t);
@@ -253,11 +326,20 @@ static err_t put_index(struct folder *f, const struct set *s) {
 }
 
 static err_t put_weights(struct folder *f, int64_t shard_bytes) {
-    const struct params *p = f->run->params;
+    const struct ckpt_run *run = f->run;
+    const int64_t extras = run->extras ? run->extras->count : 0;
     struct set s;
     err_t err;
-    TRY_OR(set_new(&s, p->count), done);
-    for (int64_t i = 0; i < p->count; i++) TRY_OR(set_add(&s, "", &p->list[i], CKPT_WEIGHT, f->run->file_dtype[i]), done);
+    TRY_OR(set_new(&s, f->names->count + extras), done);
+    for (int64_t i = 0; i < f->names->count; i++) {
+        const struct file_tensor *t = &f->names->list[i];
+        TRY_OR(set_add(&s, "", t->name, run->file_dtype[i], t->ndim, t->shape, (struct origin){.tensor = t}), done);
+    }
+    for (int64_t i = 0; i < extras; i++) {
+        const struct tensor_info *t = st_at(run->found, run->extras->list[i]);
+        const enum dtype dtype = t->dtype == DT_F8_E4M3 ? run->unpacked : t->dtype;
+        TRY_OR(set_add(&s, "", t->name, dtype, t->ndim, t->shape, (struct origin){.found = t}), done);
+    }
     set_cut(&s, shard_bytes);
     TRY_OR(put_set(f, &s, "model", WEIGHTS_NAME), done);
     if (s.shards > 1) TRY_OR(put_index(f, &s), done);
@@ -267,16 +349,18 @@ done:
 }
 
 static err_t put_optim(struct folder *f, int64_t shard_bytes) {
+    static const char *const prefix[] = {[CKPT_WEIGHT] = "master.", [CKPT_EXP_AVG] = "exp_avg.", [CKPT_EXP_AVG_SQ] = "exp_avg_sq."};
     const struct params *p = f->run->params;
     struct set s;
     err_t err;
     TRY_OR(set_new(&s, 3 * p->count), done);
-    for (int64_t i = 0; i < p->count; i++) {
-        const struct param *t = &p->list[i];
-        if (f->run->file_dtype[i] != DT_F32) TRY_OR(set_add(&s, "master.", t, CKPT_WEIGHT, DT_F32), done);
-        TRY_OR(set_add(&s, "exp_avg.", t, CKPT_EXP_AVG, DT_F32), done);
-        TRY_OR(set_add(&s, "exp_avg_sq.", t, CKPT_EXP_AVG_SQ, DT_F32), done);
-    }
+    for (int64_t i = 0; i < p->count; i++)
+        for (int part = CKPT_WEIGHT; part <= CKPT_EXP_AVG_SQ; part++) {
+            const struct param *t = &p->list[i];
+            const struct origin from = {.param = t, .part = (enum ckpt_part)part};
+            if (part == CKPT_WEIGHT && f->run->file_dtype[names_of_param(f->names, t) - f->names->list] == DT_F32) continue;
+            TRY_OR(set_add(&s, prefix[part], t->name, DT_F32, t->ndim, t->shape, from), done);
+        }
     set_cut(&s, shard_bytes);
     err = put_set(f, &s, "optim", NULL);
 done:
@@ -306,10 +390,16 @@ static err_t put_state(struct folder *f) {
 }
 
 err_t folder_write(const char *dir, enum manifest_kind kind, const struct ckpt_run *run, int64_t shard_bytes) {
-    struct folder f = {.dir = dir, .run = run, .scratch = malloc(SCRATCH * sizeof(float))};
-    if (!f.scratch) return FAIL(ERR_NOMEM, "no memory to save %s; free some memory", dir);
-    err_t err;
+    struct names plain = {0};
+    struct folder f = {
+        .dir = dir, .run = run, .names = run->names, .scratch = malloc(SCRATCH * sizeof(float)), .narrow = malloc(SCRATCH * sizeof(float))};
+    err_t err = f.scratch && f.narrow ? OK : FAIL(ERR_NOMEM, "no memory to save %s; free some memory", dir);
     manifest_begin(&f.manifest, kind);
+    if (err == OK && !run->names) {
+        err = names_plain(run->params, NULL, &plain);
+        f.names = &plain;
+    }
+    if (err != OK) goto done;
     TRY_OR(put_text(&f, "config.json", run->config_json, (int64_t)strlen(run->config_json)), done);
     TRY_OR(put_kept(&f), done);
     TRY_OR(put_weights(&f, shard_bytes), done);
@@ -320,6 +410,8 @@ err_t folder_write(const char *dir, enum manifest_kind kind, const struct ckpt_r
     err = manifest_write(&f.manifest, dir);
 done:
     manifest_drop(&f.manifest);
+    names_free(&plain);
     free(f.scratch);
+    free(f.narrow);
     return err;
 }

@@ -85,7 +85,9 @@ err_t ckpt_read(const struct ckpt_in *in, enum ckpt_part part, const struct para
     (void)snprintf(name, sizeof name, "%s%s", prefix[part], p->name);
     const struct st_reader *r = in->optim;
     const struct tensor_info *t = st_find(r, name);
-    if (!t && part == CKPT_WEIGHT) { /* an fp32 file holds the master itself */
+    if (!t && part == CKPT_WEIGHT && in->names && st_param_dtype(in->model, in->names, p, DT_BF16) == DT_F32)
+        return st_read_param(in->model, NULL, in->names, p, from, n, out);
+    if (!t && part == CKPT_WEIGHT && !in->names) { /* an fp32 file holds the master itself */
         r = in->model;
         t = st_find(r, p->name);
     }

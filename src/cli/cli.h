@@ -99,6 +99,9 @@ extern const struct cli_topic cli_topics[]; /* cmd_help.c */
 void man_print(void);                       /* roff */
 void completion_print(void);                /* a bash script */
 
+/* What other programs call options and commands (words.c). */
+extern const struct opt_word cli_words[], cli_command_words[];
+
 /* The command of that name, or ERR_USAGE that names the nearest. */
 MUST err_t cli_find(const char *name, const struct cli_command **out);
 

@@ -53,6 +53,9 @@ err_t cli_find(const char *name, const struct cli_command **out) {
         names[count++] = c->name;
         ENSURE(count < 32);
     }
+    const struct opt_word *w = opt_word_find(cli_command_words, name);
+    if (w && w->ours) return FAIL(ERR_USAGE, "there is no command %.60s; mop calls it %s, see `mop help %s`", name, w->ours, w->ours);
+    if (w) return FAIL(ERR_USAGE, "there is no command %.60s: %s; `mop help` lists all", name, w->how);
     const char *nearest = opt_nearest(name, names, count);
     if (nearest) return FAIL(ERR_USAGE, "there is no command %.60s; did you mean %s? `mop help` lists all", name, nearest);
     return FAIL(ERR_USAGE, "there is no command %.60s; `mop help` lists all", name);

@@ -9,12 +9,12 @@
 
 static void forward_alone(struct dense *d, const struct param *w, const int32_t *ids, void *x) {
     RUN(d->ex, embed_forward, embed_args, .act = d->shape.act, .tokens = d->shape.tokens, .width = d->shape.spec->hidden, .ids = ids,
-        .w = store_weight(d->store, w), .y = x);
+        .vocab = d->shape.spec->vocab, .w = store_weight(d->store, w), .y = x);
 }
 
 static void backward_alone(struct dense *d, const struct param *w, const int32_t *ids, const int32_t *doc, const void *dx) {
     RUN(d->ex, embed_backward, embed_args, .act = d->shape.act, .tokens = d->shape.tokens, .width = d->shape.spec->hidden, .ids = ids, .dy = dx,
-        .start = doc, .skip = (int32_t)d->shape.spec->pad_id, .dw_acc = store_grad(d->store, w));
+        .start = doc, .vocab = d->shape.spec->vocab, .skip = (int32_t)d->shape.spec->pad_id, .dw_acc = store_grad(d->store, w));
 }
 
 /* ---- rows from their owners ----

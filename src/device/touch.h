@@ -1,5 +1,5 @@
 /* What a task touches: the ranges of device memory that it reads and writes, and the host's arrays that its arguments point to. A kernel
- * says it in its folder (NAME_touch.c), from its arguments alone; its reference's loops are the truth of it (tests/kernels/test_touch.c).
+ * says it in its folder (NAME_cost.c), from its arguments alone; its reference's loops are the truth of it (tests/kernels/test_touch.c).
  * Local. */
 #ifndef MOP_DEVICE_TOUCH_H
 #define MOP_DEVICE_TOUCH_H
@@ -9,6 +9,7 @@
 enum access {
     TOUCH_READ,
     TOUCH_WRITE, /* overwritten, all of it */
+    TOUCH_SOME,  /* overwritten in places that the arguments do not say (a scatter); the rest stays */
     TOUCH_ADD,   /* read and written (added into, turned in place) */
     TOUCH_WORK   /* written and read again by the task alone; what it leaves there nobody may read */
 };

@@ -44,7 +44,7 @@ err_t experts_dispatch_bytes(const struct shape *h, const struct experts_opts *o
     if (h->backward) leg += 2 * arena_bytes(4 * z.out) + arena_bytes(z.out * row) + arena_bytes(z.in * row) + 2 * arena_bytes(4 * z.in);
     int64_t work = arena_bytes(2 * h->tokens * k) + arena_bytes(z.in * 2 * i * b) + arena_bytes(z.in * i * b);
     if (z.most > 1) work += arena_bytes(z.chunk * row) + arena_bytes(4 * z.chunk * k);
-    if (h->backward) work += arena_bytes(z.in * row) + arena_bytes(z.in * i * b) + arena_bytes(4 * z.in);
+    if (h->backward) work += arena_bytes(z.in * row) + arena_bytes(z.in * i * b);
     TRY(ledger_predict(out, "experts", "dispatched rows", TIER_DEVICE, LIFE_SCRATCH, z.legs * leg + work));
     return experts_migrate_bytes(h, o, out);
 }
@@ -100,7 +100,6 @@ err_t experts_dispatch_layout(struct experts *m, struct arenas *arenas) {
     if (h->backward) {
         TRY(arena_push(scratch, "experts", "dispatched rows", z.in * row, &f->out));
         TRY(arena_push(scratch, "experts", "dispatched rows", z.in * i * b, &f->dmid));
-        TRY(ARENA(scratch, "experts", "dispatched rows", z.in, &f->identity));
     }
     return experts_migrate_layout(m, scratch);
 }
@@ -221,8 +220,8 @@ static void plan_chunk(struct experts *m, int moe, int64_t chunk, struct experts
 }
 
 static void pack(struct experts *m, const struct experts_leg *l, const void *x, void *to) {
-    RUN(m->ex, rows_gather, rows_gather_args, .act = m->shape.act, .rows = l->out_rows, .width = m->shape.spec->hidden, .token = l->token, .x = x,
-        .y = to);
+    RUN(m->ex, rows_gather, rows_gather_args, .act = m->shape.act, .rows = l->out_rows, .width = m->shape.spec->hidden, .x_rows = m->shape.tokens,
+        .token = l->token, .x = x, .y = to);
 }
 
 static struct comm_call there(const struct experts *m, const int64_t *b, const void *send, void *recv) {
@@ -287,8 +286,8 @@ static void compute_backward(struct experts *m, struct experts_leg *l) {
     const int64_t hidden = m->shape.spec->hidden, i = m->shape.spec->expert_width;
     const enum dtype act = m->shape.act;
     compute(m, l, m->far.out);
-    for (int64_t r = 0; r < l->in_rows; r++) m->far.identity[r] = (int32_t)r; /* a row is a token with one slot */
-    RUN(m->ex, rows_combine_backward, rows_combine_backward_args, .act = act, .tokens = l->in_rows, .width = hidden, .k = 1, .pos = m->far.identity,
+    /* a row is a token with one slot */
+    RUN(m->ex, rows_combine_backward, rows_combine_backward_args, .act = act, .tokens = l->in_rows, .width = hidden, .x_rows = l->in_rows, .k = 1,
         .w = l->a, .x = m->far.out, .dy = l->g, .dx = m->far.out, .dw = l->da);
     grouped_gradient(m, l, m->far.out, hidden, m->far.mid, i, m->g_out);
     grouped(m, l, MATMUL_NN, m->far.out, hidden, m->w_out, i, m->far.dmid, i);
@@ -310,7 +309,8 @@ static void combine(struct experts *m, const struct experts_leg *l, const float 
     const bool apart = m->far.chunks > 1; /* its tokens do not lie one behind the other */
     for (int64_t j = 0; weights && apart && j < l->tokens; j++)
         memcpy(m->far.part_w + j * k, weights + (l->chunk + j * m->far.chunks) * k, sizeof *weights * (size_t)k);
-    RUN(m->ex, rows_combine, rows_combine_args, .act = m->shape.act, .tokens = l->tokens, .width = m->shape.spec->hidden, .k = (int)k, .pos = l->pos,
+    RUN(m->ex, rows_combine, rows_combine_args, .act = m->shape.act, .tokens = l->tokens, .width = m->shape.spec->hidden, .x_rows = l->out_rows,
+        .k = (int)k, .pos = l->pos,
         .w = !weights ? NULL
              : apart  ? m->far.part_w
                       : weights,

@@ -16,7 +16,7 @@
  *         X = 3*H*I*Q of a run, N tokens of the fullest rank, c = N or with pipelined max(chunk, ceil(N/chunks_max)), D = c*k rows sent, A = E_p*D
  *         rows that may come, whatever the router does:
  *           E_p < W   X*b, backward 4*X;  gather 3*H*I*E*(b + 4) and 4*X more
- *           rows      a leg (1, pipelined up to 3): D*H*b + A*H*b, backward twice that and 8*D + 8*A; A*3I*b, backward A*(H + I)*b + 4*A;
+ *           rows      a leg (1, pipelined up to 3): D*H*b + A*H*b, backward twice that and 8*D + 8*A; A*3I*b, backward A*(H + I)*b;
  *                     pipelined c*H*b + 4*c*k; 2*T*k places
  *           llep, pipelined  (E - Q)*3*H*I*(b + 4) of migrated experts, backward 4*E_p*3*H*I where gradients land
  *         These are reserved; what a call has touched follows from far.rows_high and far.guests_high.
@@ -99,7 +99,6 @@ struct experts_far {
     struct experts_leg leg[EXPERTS_LEGS];
     int legs;
     void *gate_up, *mid, *out, *dmid; /* (A, 2I), (A, I), (A, H), (A, I) act */
-    int32_t *identity;                /* (A) */
     void *part;                       /* (tokens of a chunk, H) act */
     float *part_w;                    /* (tokens of a chunk, k) */
     int64_t rows_high, guests_high;   /* most rows of a chunk, most migrated experts that were here so far */

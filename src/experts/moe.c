@@ -103,8 +103,8 @@ static void chunk_forward(struct experts *m, int moe, const struct chunk *c, con
     RUN(m->ex, rows_plan, rows_plan_args, .tokens = c->tokens, .experts = s->experts, .k = s->top_k,
         .ids = m->ids + ((int64_t)moe * m->shape.tokens + c->first) * s->top_k, .off = c->off, .token = c->token, .pos = c->pos);
     const int64_t rows = c->off[s->experts];
-    RUN(m->ex, rows_gather, rows_gather_args, .act = m->shape.act, .rows = rows, .width = hidden, .token = c->token, .x = at_token(m, h, c->first),
-        .y = c->in);
+    RUN(m->ex, rows_gather, rows_gather_args, .act = m->shape.act, .rows = rows, .width = hidden, .x_rows = c->tokens, .token = c->token,
+        .x = at_token(m, h, c->first), .y = c->in);
     grouped(m, c, MATMUL_NT, c->in, hidden, m->w_in, hidden, c->gate_up, 2 * i);
     RUN(m->ex, swiglu_forward, swiglu_args, .act = m->shape.act, .rows = rows, .width = i, .gate_up = c->gate_up, .h = c->mid);
     grouped(m, c, MATMUL_NT, c->mid, i, m->w_out, i, c->out, hidden);
@@ -115,16 +115,17 @@ static void chunk_backward(struct experts *m, const struct chunk *c, const float
     const struct spec *s = m->shape.spec;
     const enum dtype act = m->shape.act;
     const int64_t hidden = s->hidden, i = s->expert_width, k = s->top_k;
-    RUN(m->ex, rows_combine_backward, rows_combine_backward_args, .act = act, .tokens = c->tokens, .width = hidden, .k = s->top_k, .pos = c->pos,
-        .w = weights + c->first * k, .x = c->out, .dy = at_token(m, dy, c->first), .dx = c->out, .dw = m->dweights + c->first * k);
+    RUN(m->ex, rows_combine_backward, rows_combine_backward_args, .act = act, .tokens = c->tokens, .width = hidden, .x_rows = c->off[s->experts],
+        .k = s->top_k, .pos = c->pos, .w = weights + c->first * k, .x = c->out, .dy = at_token(m, dy, c->first), .dx = c->out,
+        .dw = m->dweights + c->first * k);
     grouped_gradient(m, c, c->out, hidden, c->mid, i, m->g_out);
     grouped(m, c, MATMUL_NN, c->out, hidden, m->w_out, i, m->dmid, i);
     RUN(m->ex, swiglu_backward, swiglu_args, .act = act, .rows = c->off[s->experts], .width = i, .gate_up = c->gate_up, .dh = m->dmid,
         .dgate_up = c->gate_up);
     grouped_gradient(m, c, c->gate_up, 2 * i, c->in, hidden, m->g_in);
     grouped(m, c, MATMUL_NN, c->gate_up, 2 * i, m->w_in, hidden, c->out, hidden);
-    RUN(m->ex, rows_combine, rows_combine_args, .act = act, .tokens = c->tokens, .width = hidden, .k = s->top_k, .pos = c->pos, .x = c->out,
-        .y = at_token(m, dh, c->first));
+    RUN(m->ex, rows_combine, rows_combine_args, .act = act, .tokens = c->tokens, .width = hidden, .x_rows = c->off[s->experts], .k = s->top_k,
+        .pos = c->pos, .x = c->out, .y = at_token(m, dh, c->first));
 }
 
 static void forward_here(struct experts *m, int moe, int slot, const void *h, void *y) {
@@ -132,8 +133,8 @@ static void forward_here(struct experts *m, int moe, int slot, const void *h, vo
     for (int64_t first = 0; first < m->shape.tokens; first += EXPERTS_CHUNK) {
         const struct chunk c = chunk_at(m, slot, first);
         chunk_forward(m, moe, &c, h);
-        RUN(m->ex, rows_combine, rows_combine_args, .act = m->shape.act, .tokens = c.tokens, .width = s->hidden, .k = s->top_k, .pos = c.pos,
-            .w = m->saved[slot].weights + first * s->top_k, .x = c.out, .y = at_token(m, y, first));
+        RUN(m->ex, rows_combine, rows_combine_args, .act = m->shape.act, .tokens = c.tokens, .width = s->hidden, .x_rows = c.off[s->experts],
+            .k = s->top_k, .pos = c.pos, .w = m->saved[slot].weights + first * s->top_k, .x = c.out, .y = at_token(m, y, first));
     }
 }
 

@@ -1,4 +1,4 @@
-/* What the costs of the operations share. Local. */
+/* What the costs and footprints of the operations share. Local. */
 #ifndef MOP_KERNELS_COST_INT_H
 #define MOP_KERNELS_COST_INT_H
 

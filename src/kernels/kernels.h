@@ -57,6 +57,9 @@
     X(convert, convert_args)                             \
     X(accumulate, accumulate_args)
 
+/* Those whose arguments point to arrays of the host: counts, offsets and places that it made for the launch. */
+#define KERNEL_TABLES(X) X(matmul, matmul_args)
+
 struct kernels {
 #define KERNEL_SLOT(name, args) void (*name)(struct pool * pool, const struct args *a);
     KERNEL_LIST(KERNEL_SLOT)

@@ -8,126 +8,18 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { COUNT_MAX = 0x7fffffff };
-
-static err_t count_int(struct config *c, const char *key, int max, int *value) {
-    int64_t wide = *value;
-    TRY(config_count(c, key, max, &wide));
-    *value = (int)wide;
-    return OK;
-}
-
 /* architectures, where given, must name this family's language model: base models and classifiers have other tensors. */
-static err_t check_architecture(struct config *c, const struct family *f) {
+static err_t check_architecture(struct config *c, const struct family *f, bool outer) {
+    const char *wanted = outer ? f->outer_architecture : f->architecture;
     const json_t *list = config_take(c, "architectures");
     if (!list || json_is_null(list) || (json_is_array(list) && json_array_size(list) == 0)) return OK;
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *name = json_string_value(json_array_get(list, i));
-        if (name && strcmp(name, f->architecture) == 0) return OK;
+        if (name && strcmp(name, wanted) == 0) return OK;
     }
     char shown[CONFIG_SHOWN];
     return FAIL(ERR_FORMAT, "%s: key architectures is %s, but model_type %s is supported as [\"%s\"] only", c->path, config_show(list, shown),
-                f->model_type, f->architecture);
-}
-
-static err_t read_experts(struct config *c, const struct family *f, struct spec *s) {
-    static const char *const keys[] = {"num_experts", "num_local_experts"};
-    int given[2] = {0, 0};
-    for (int i = 0; i < 2; i++)
-        if (json_object_get(c->object, keys[i])) TRY(count_int(c, keys[i], SPEC_EXPERTS_MAX, &given[i]));
-    if (given[0] && given[1] && given[0] != given[1])
-        return FAIL(ERR_FORMAT, "%s: keys num_experts (%d) and num_local_experts (%d) differ; keep one of them", c->path, given[0], given[1]);
-    s->experts = given[0] ? given[0] : given[1];
-    if (s->experts == 0) return FAIL(ERR_FORMAT, "%s: key %s is missing; add it, an integer of at least 1", c->path, f->experts_key);
-    s->top_k = f->top_k;
-    TRY(count_int(c, "num_experts_per_tok", SPEC_TOPK_MAX, &s->top_k));
-    s->renormalise = !f->has_norm_topk;
-    if (f->has_norm_topk) TRY(config_flag(c, "norm_topk_prob", &s->renormalise));
-    s->weights_fp32 = f->weights_fp32;
-    s->aux_coef = f->aux_coef;
-    return config_real(c, "router_aux_loss_coef", 0, 1e6, &s->aux_coef);
-}
-
-/* Which layers are MoE, and the two widths. */
-static err_t read_layers(struct config *c, const struct family *f, struct spec *s) {
-    int64_t step = 1;
-    const json_t *only = NULL;
-    char shown[CONFIG_SHOWN];
-    if (f->has_dense_layers) {
-        TRY(config_count(c, "decoder_sparse_step", COUNT_MAX, &step));
-        only = config_take(c, "mlp_only_layers");
-        if (only && !json_is_null(only) && !json_is_array(only))
-            return FAIL(ERR_FORMAT, "%s: key mlp_only_layers is %s; it must be a list of layers or null", c->path, config_show(only, shown));
-    }
-    for (int l = 0; l < s->layers; l++) s->is_moe[l] = (l + 1) % step == 0;
-    int64_t beyond = 0;
-    for (size_t i = 0; i < json_array_size(only); i++) { /* 0 for null */
-        const json_t *entry = json_array_get(only, i);
-        json_int_t l = json_integer_value(entry);
-        if (!json_is_integer(entry) || l < 0)
-            return FAIL(ERR_FORMAT, "%s: key mlp_only_layers holds %s; it must hold layers, counted from 0", c->path, config_show(entry, shown));
-        if (l < s->layers) s->is_moe[l] = 0;
-        else beyond++; /* as in a model cut down to its first layers */
-    }
-    if (beyond)
-        log_line(LOG_WARN, "%s: key mlp_only_layers names %lld layers beyond the last, %d: no effect", c->path, (long long)beyond, s->layers - 1);
-    TRY(config_count(c, f->expert_width_key, COUNT_MAX, &s->expert_width));
-    if (f->has_dense_layers) {
-        s->dense_width = spec_moe_layers(s) == s->layers ? f->dense_width : 0;
-        TRY(config_count(c, "intermediate_size", COUNT_MAX, &s->dense_width));
-    }
-    const json_t *types = config_take(c, "layer_types");
-    if (!types || json_is_null(types)) return OK;
-    bool all_full = json_is_array(types) && json_array_size(types) == (size_t)s->layers;
-    for (size_t i = 0; all_full && i < json_array_size(types); i++) {
-        const char *type = json_string_value(json_array_get(types, i));
-        all_full = type && strcmp(type, "full_attention") == 0;
-    }
-    if (!all_full)
-        return FAIL(ERR_FORMAT, "%s: key layer_types is %s; only \"full_attention\" for each of %d layers is supported", c->path,
-                    config_show(types, shown), s->layers);
-    return OK;
-}
-
-static err_t read_attention(struct config *c, const struct family *f, struct spec *s) {
-    TRY(count_int(c, "num_attention_heads", COUNT_MAX, &s->heads));
-    s->kv_heads = f->kv_heads ? f->kv_heads : s->heads;
-    if (config_null(c, "num_key_value_heads")) {
-        s->kv_heads = s->heads;
-        (void)config_take(c, "num_key_value_heads");
-    } else {
-        TRY(count_int(c, "num_key_value_heads", COUNT_MAX, &s->kv_heads));
-    }
-
-    bool derived = !json_object_get(c->object, "head_dim") || (f->null_head_dim && config_null(c, "head_dim"));
-    if (derived) {
-        (void)config_take(c, "head_dim");
-        if (s->hidden % s->heads != 0)
-            return FAIL(ERR_FORMAT, "%s: key hidden_size is %lld, not a multiple of num_attention_heads, %d; correct them%s", c->path,
-                        (long long)s->hidden, s->heads, f->has_head_dim ? " or give head_dim" : "");
-        s->head_dim = (int)(s->hidden / s->heads);
-    } else {
-        TRY(count_int(c, "head_dim", COUNT_MAX, &s->head_dim));
-    }
-
-    s->qk_norm = f->qk_norm;
-    if (f->has_attention_bias) TRY(config_flag(c, "attention_bias", &s->attention_bias));
-    if (!f->has_clip_qkv) return OK;
-    if (!config_null(c, "clip_qkv")) return config_real(c, "clip_qkv", 1e-30, 1e30, &s->clip_qkv);
-    (void)config_take(c, "clip_qkv");
-    return OK;
-}
-
-/* sliding_window is a number without effect while the switch beside it is off. */
-static err_t read_window(struct config *c, const struct family *f) {
-    if (!f->has_window_switch) return OK;
-    bool on = false;
-    TRY(config_flag(c, "use_sliding_window", &on));
-    if (on) return FAIL(ERR_FORMAT, "%s: key use_sliding_window is true; attention in a sliding window is not supported, only false is", c->path);
-    int64_t window = 1;
-    if (!config_null(c, "sliding_window")) return config_count(c, "sliding_window", INT64_MAX, &window);
-    (void)config_take(c, "sliding_window");
-    return OK;
+                outer ? f->outer_model_type : f->model_type, wanted);
 }
 
 /* An id, null, or a list of ids of which the first counts. */
@@ -167,30 +59,55 @@ static err_t read_tokens(struct config *c, const struct family *f, struct spec *
     return OK;
 }
 
-static err_t read_all(struct config *c, struct spec *s) {
-    const char *model_type = NULL, *act = "silu";
+/* What quantization_config says of the files. */
+static err_t read_quant(struct config *c, struct spec *s) {
+    const json_t *v = config_take(c, "quantization_config");
     char shown[CONFIG_SHOWN];
-    TRY(config_text(c, "model_type", &model_type));
-    if (!model_type) return FAIL(ERR_FORMAT, "%s: key model_type is missing; it must name a family: %s", c->path, family_names());
-    const struct family *f = family_by_model_type(model_type);
-    if (!f)
-        return FAIL(ERR_FORMAT, "%s: key model_type is %s, which is not supported; families are: %s", c->path,
-                    config_show(json_object_get(c->object, "model_type"), shown), family_names());
-    s->family = f;
-    TRY(check_architecture(c, f));
+    if (!v || json_is_null(v)) return OK;
+    const char *method = json_string_value(json_object_get(v, "quant_method"));
+    const json_t *block = json_object_get(v, "weight_block_size"), *format = json_object_get(v, "fmt");
+    if (!method) return FAIL(ERR_FORMAT, "%s: key quantization_config is %s; it names no quant_method", c->path, config_show(v, shown));
+    if (strcmp(method, "mxfp4") == 0 && s->family->expert_files == EXPERTS_TRANSPOSED) {
+        s->quant = QUANT_MXFP4;
+        return OK;
+    }
+    if (strcmp(method, "fp8") != 0)
+        return FAIL(ERR_FORMAT,
+                    "%s: key quantization_config asks for quant_method %s, which is not supported in %s; fp8 in blocks is, and mxfp4 in gpt_oss: "
+                    "load the model with transformers, dequantise it and save it",
+                    c->path, config_show(json_object_get(v, "quant_method"), shown), s->family->model_type);
+    if (format &&
+        (!json_is_string(format) || (strcmp(json_string_value(format), "e4m3") != 0 && strcmp(json_string_value(format), "float8_e4m3fn") != 0)))
+        return FAIL(ERR_FORMAT, "%s: key quantization_config.fmt is %s; only e4m3 is supported", c->path, config_show(format, shown));
+    int64_t size[2] = {128, 128};
+    for (int i = 0; i < 2 && block; i++) {
+        const json_t *n = json_array_get(block, (size_t)i);
+        if (json_array_size(block) != 2 || !json_is_integer(n) || json_integer_value(n) < 1 || json_integer_value(n) > 1 << 20)
+            return FAIL(ERR_FORMAT, "%s: key quantization_config.weight_block_size is %s; only scales by block are supported, as [128, 128]", c->path,
+                        config_show(block, shown));
+        size[i] = json_integer_value(n);
+    }
+    s->quant = QUANT_FP8;
+    s->quant_rows = (int)size[0];
+    s->quant_cols = (int)size[1];
+    return OK;
+}
 
-    TRY(count_int(c, "num_hidden_layers", SPEC_LAYERS_MAX, &s->layers));
-    TRY(config_count(c, "hidden_size", COUNT_MAX, &s->hidden));
-    TRY(config_count(c, "vocab_size", COUNT_MAX, &s->vocab));
+static err_t read_model(struct config *c, struct spec *s) {
+    const struct family *f = s->family;
+    const char *act = "silu";
+    char shown[CONFIG_SHOWN];
+    TRY(config_int(c, "num_hidden_layers", SPEC_LAYERS_MAX, &s->layers));
+    TRY(config_count(c, "hidden_size", CONFIG_COUNT_MAX, &s->hidden));
+    TRY(config_count(c, "vocab_size", CONFIG_COUNT_MAX, &s->vocab));
     s->max_positions = f->max_positions;
-    TRY(config_count(c, "max_position_embeddings", COUNT_MAX, &s->max_positions));
-    TRY(read_attention(c, f, s));
+    TRY(config_count(c, "max_position_embeddings", CONFIG_COUNT_MAX, &s->max_positions));
+    TRY(config_attention(c, f, s));
     TRY(config_rope(c, f, s));
-    TRY(read_experts(c, f, s));
-    TRY(read_layers(c, f, s));
-    TRY(read_window(c, f));
+    TRY(config_experts(c, f, s));
     TRY(read_tokens(c, f, s));
 
+    s->norm = f->norm;
     s->norm_eps = f->norm_eps;
     TRY(config_real(c, "rms_norm_eps", 1e-30, 1, &s->norm_eps));
     s->init_std = 0.02;
@@ -200,11 +117,57 @@ static err_t read_all(struct config *c, struct spec *s) {
     if (strcmp(act, "silu") != 0 && strcmp(act, "swish") != 0)
         return FAIL(ERR_FORMAT, "%s: key hidden_act is %s, which is not supported; silu is", c->path,
                     config_show(json_object_get(c->object, "hidden_act"), shown));
+    if (f->mtp_key) TRY(config_whole(c, f->mtp_key, 64, &s->mtp_layers));
     /* The dtype of weights is the files' own; that of the computation is model.dtype. */
     (void)config_take(c, "dtype");
     (void)config_take(c, "torch_dtype");
+    return OK;
+}
 
-    TRY(config_check_rest(c));
+static err_t find_family(struct config *c, struct spec *s, bool *outer) {
+    const char *model_type = NULL;
+    char shown[CONFIG_SHOWN];
+    TRY(config_text(c, "model_type", &model_type));
+    if (!model_type) return FAIL(ERR_FORMAT, "%s: key model_type is missing; it must name a family: %s", c->path, family_names(false));
+    s->family = family_by_model_type(model_type, outer);
+    if (!s->family)
+        return FAIL(ERR_FORMAT, "%s: key model_type is %s, which is not supported; families are: %s", c->path,
+                    config_show(json_object_get(c->object, "model_type"), shown), family_names(false));
+    return check_architecture(c, s->family, *outer);
+}
+
+/* A config.json of text and pictures: the language model's keys are under text_config. */
+static err_t read_inner(struct config *c, struct spec *s) {
+    const json_t *inner = config_take(c, "text_config"), *outer_tied = config_take(c, "tie_word_embeddings");
+    char shown[CONFIG_SHOWN];
+    if (!json_is_object(inner))
+        return FAIL(ERR_FORMAT, "%s: key text_config is %s; model_type %s keeps its language model there, as an object", c->path,
+                    config_show(inner, shown), s->family->outer_model_type);
+    struct config d;
+    bool outer = false;
+    const struct family *f = s->family;
+    TRY(config_open(c->path, "text_config.", inner, &d));
+    err_t err = find_family(&d, s, &outer);
+    if (err == OK && (outer || s->family != f)) err = FAIL(ERR_FORMAT, "%s: key text_config.model_type is not %s", c->path, f->model_type);
+    if (err == OK) err = read_model(&d, s);
+    if (err == OK && outer_tied && (!json_is_boolean(outer_tied) || json_is_true(outer_tied) != s->tied))
+        err = FAIL(ERR_FORMAT, "%s: keys tie_word_embeddings and text_config.tie_word_embeddings differ; make them the same", c->path);
+    if (err == OK) err = config_check_rest(&d, f);
+    if (err == OK) config_warn_rest(&d);
+    config_close(&d);
+    static const char *const others[] = {"vision_config",       "image_token_id", "video_token_id", "vision_start_token_id",
+                                         "vision_end_token_id", "dtype",          "torch_dtype"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) (void)config_take(c, others[i]);
+    return err;
+}
+
+static err_t read_all(struct config *c, struct spec *s) {
+    bool outer;
+    TRY(find_family(c, s, &outer));
+    s->outer = outer;
+    TRY(outer ? read_inner(c, s) : read_model(c, s));
+    TRY(read_quant(c, s));
+    TRY(config_check_rest(c, s->family));
     TRY(spec_check(s, c->path));
     config_warn_rest(c);
     return OK;

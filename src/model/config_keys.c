@@ -68,6 +68,19 @@ static const struct {
     {"residual_multiplier", "null|1"},
     {"use_parallel_residual", "false"},
     {"parallel_attn", "false"},
+    {"index_topk", "null"},
+    {"index_n_heads", "null"},
+    {"index_head_dim", "null"},
+    {"vision_config", "null"},
+    {"audio_config", "null"},
+    {"text_config", "null"},
+    {"mtp_loss_scaling_factor", "null|0"},
+    {"mtp_loss_weight", "null|0"},
+    {"mtp_loss_coef", "null|0"},
+    {"linear_num_value_heads", "null"},
+    {"attn_output_gate", "null|false"},
+    {"swiglu_alpha", "null"},
+    {"rope_interleave", "null|false"},
     {"kv_lora_rank", "null"},
     {"q_lora_rank", "null"},
     {"per_layer_config", "null|{}"},
@@ -89,11 +102,12 @@ static const char *const harmless[] = {
     "max_new_tokens", "do_sample", "early_stopping", "num_beams", "num_beam_groups", "diversity_penalty", "temperature", "top_k", "top_p",
     "min_p", "typical_p", "epsilon_cutoff", "repetition_penalty", "length_penalty", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size",
     "bad_words_ids", "num_return_sequences", "suppress_tokens", "begin_suppress_tokens", "exponential_decay_length_penalty",
-    "remove_invalid_values",
+    "remove_invalid_values", "auto_map", "ep_size", "aux_loss_alpha", "seq_aux",
     /* clang-format on */
 };
 
 static bool is_one_of(const json_t *value, const char *list) {
+    if (strcmp(list, "*") == 0) return true;
     json_t *inert = NULL;
     bool found = false;
     for (const char *at = list; *at && !found;) {
@@ -106,7 +120,17 @@ static bool is_one_of(const json_t *value, const char *list) {
     return found;
 }
 
-err_t config_check_rest(struct config *c) {
+err_t config_check_rest(struct config *c, const struct family *f) {
+    for (const struct inert_key *k = f->inert; k && k->key; k++) {
+        const json_t *value = json_object_get(c->rest, k->key);
+        if (!value) continue;
+        if (!is_one_of(value, k->values)) {
+            char shown[CONFIG_SHOWN];
+            return FAIL(ERR_FORMAT, "%s: key %s%s is %s, which is not supported for this family; only %s is", c->path, c->prefix, k->key,
+                        config_show(value, shown), k->values);
+        }
+        (void)json_object_del(c->rest, k->key);
+    }
     for (size_t i = 0; i < sizeof asks / sizeof *asks; i++) {
         const json_t *value = json_object_get(c->rest, asks[i].key);
         if (!value) continue;

@@ -85,26 +85,44 @@ static err_t read_yarn(struct config *d, int64_t outer_original, int64_t max_pos
     if (r->beta_fast == 0) r->beta_fast = 32;
     if (r->beta_slow == 0) r->beta_slow = 1;
 
-    double mscale = 0, mscale_all_dim = 0;
+    double mscale = 0;
     TRY(real_or_null(d, "mscale", -1e6, 1e6, &mscale));
-    TRY(real_or_null(d, "mscale_all_dim", -1e6, 1e6, &mscale_all_dim));
-    r->attention_factor =
-        mscale != 0 && mscale_all_dim != 0 ? yarn_mscale(r->factor, mscale) / yarn_mscale(r->factor, mscale_all_dim) : yarn_mscale(r->factor, 1);
+    TRY(real_or_null(d, "mscale_all_dim", -1e6, 1e6, &r->mscale_all_dim));
+    r->attention_factor = mscale != 0 && r->mscale_all_dim != 0 ? yarn_mscale(r->factor, mscale) / yarn_mscale(r->factor, r->mscale_all_dim)
+                                                                : yarn_mscale(r->factor, 1);
     TRY(real_or_null(d, "attention_factor", 1e-6, 1e6, &r->attention_factor));
 
     r->truncate = true;
     return config_flag(d, "truncate", &r->truncate);
 }
 
-static err_t read_scaling(struct config *d, int64_t outer_original, int64_t max_positions, struct rope_spec *r) {
+static err_t read_scaling(struct config *d, const struct family *f, int64_t outer_original, int64_t max_positions, struct rope_spec *r) {
     TRY(read_kind(d, &r->kind));
     if (r->kind == ROPE_YARN) TRY(read_yarn(d, outer_original, max_positions, r));
     if (r->kind == ROPE_LINEAR) {
         if (!json_object_get(d->object, "factor")) return FAIL(ERR_FORMAT, "%s: key %sfactor is missing; linear needs it", d->path, d->prefix);
         TRY(config_real(d, "factor", 1e-6, 1e9, &r->factor));
     }
-    TRY(config_check_rest(d));
+    TRY(config_check_rest(d, f));
     config_warn_rest(d);
+    return OK;
+}
+
+/* How many dimensions of a head turn. transformers lets the inner object's factor go before the outer one. */
+static err_t set_dim(struct config *c, const struct family *f, double inner, struct spec *s) {
+    double factor = f->rotary_factor > 0 ? f->rotary_factor : 1;
+    int whole = s->head_dim, rotary = 0;
+    if (f->attention == ATTENTION_MLA) {
+        s->rope.dim = s->mla.rope_dim;
+        return OK;
+    }
+    if (f->has_partial_rotary) {
+        TRY(config_whole(c, "rotary_dim", whole, &rotary));
+        if (rotary > 0) factor = (double)rotary / whole;
+        TRY(real_or_null(c, "partial_rotary_factor", 1e-6, 1, &factor));
+        if (inner > 0) factor = inner;
+    }
+    s->rope.dim = (int)(whole * factor);
     return OK;
 }
 
@@ -116,7 +134,7 @@ err_t config_rope(struct config *c, const struct family *f, struct spec *s) {
     if (scaling && parameters && !json_equal(scaling, parameters))
         return FAIL(ERR_FORMAT, "%s: keys rope_scaling and rope_parameters differ; keep one of them", c->path);
 
-    double outer_theta = 0, theta = 0;
+    double outer_theta = 0, theta = 0, rotary = 0;
     int64_t outer_original = 0;
     TRY(real_or_null(c, "rope_theta", 1, theta_max, &outer_theta));
     if (json_object_get(c->object, "original_max_position_embeddings"))
@@ -124,11 +142,16 @@ err_t config_rope(struct config *c, const struct family *f, struct spec *s) {
 
     s->rope = (struct rope_spec){.kind = ROPE_DEFAULT, .factor = 1, .attention_factor = 1, .truncate = true};
     const json_t *object = parameters ? parameters : scaling;
+    if (!object && f->rope.kind != ROPE_DEFAULT) {
+        s->rope = f->rope;
+        s->rope.attention_factor = yarn_mscale(s->rope.factor, 1);
+    }
     if (object) {
         struct config d;
         TRY(config_open(c->path, parameters ? "rope_parameters." : "rope_scaling.", object, &d));
         err_t err = config_real(&d, "rope_theta", 1, theta_max, &theta);
-        if (err == OK) err = read_scaling(&d, outer_original, s->max_positions, &s->rope);
+        if (err == OK && f->has_partial_rotary) err = real_or_null(&d, "partial_rotary_factor", 1e-6, 1, &rotary);
+        if (err == OK) err = read_scaling(&d, f, outer_original, s->max_positions, &s->rope);
         config_close(&d);
         TRY(err);
     }
@@ -136,5 +159,12 @@ err_t config_rope(struct config *c, const struct family *f, struct spec *s) {
         return FAIL(ERR_FORMAT, "%s: keys rope_theta (%g) and %s.rope_theta (%g) differ; keep one of them", c->path, outer_theta,
                     parameters ? "rope_parameters" : "rope_scaling", theta);
     s->rope.theta = theta > 0 ? theta : outer_theta > 0 ? outer_theta : f->rope_theta;
+    TRY(set_dim(c, f, rotary, s));
+    if (f->attention != ATTENTION_MLA) return OK;
+    bool neighbours = true;
+    TRY(config_flag(c, "rope_interleave", &neighbours));
+    s->rope.pairs = neighbours ? PAIRS_NEIGHBOURS : PAIRS_HALVES;
+    const double m = s->rope.kind == ROPE_YARN && s->rope.mscale_all_dim != 0 ? yarn_mscale(s->rope.factor, s->rope.mscale_all_dim) : 1;
+    s->softmax_scale *= m * m; /* DeepSeek's own, beside the attention factor of cos and sin */
     return OK;
 }

@@ -46,6 +46,23 @@ err_t config_count(struct config *c, const char *key, int64_t max, int64_t *valu
     return OK;
 }
 
+err_t config_int(struct config *c, const char *key, int max, int *value) {
+    int64_t wide = *value;
+    TRY(config_count(c, key, max, &wide));
+    *value = (int)wide;
+    return OK;
+}
+
+err_t config_whole(struct config *c, const char *key, int max, int *value) {
+    const json_t *v = json_object_get(c->object, key);
+    if (v && (json_is_null(v) || (json_is_integer(v) && json_integer_value(v) == 0))) {
+        if (!json_is_null(v)) *value = 0;
+        (void)config_take(c, key);
+        return OK;
+    }
+    return v ? config_int(c, key, max, value) : OK;
+}
+
 err_t config_real(struct config *c, const char *key, double lo, double hi, double *value) {
     const json_t *v = config_take(c, key);
     if (!v) return OK;

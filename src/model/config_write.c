@@ -2,8 +2,6 @@
  * the families' first names of counts): transformers 5 and what else reads the Hub's files understand them. */
 #include "model/config_int.h"
 
-#include <stdlib.h>
-
 /* jansson hands NULL on where it had no memory; once is enough to give up at the end. */
 struct object {
     json_t *json;
@@ -45,8 +43,8 @@ static void build(const struct spec *s, const char *dtype, struct object *o) {
     put(o, "num_hidden_layers", json_integer(s->layers));
     put(o, "num_attention_heads", json_integer(s->heads));
     put(o, "num_key_value_heads", json_integer(s->kv_heads));
-    if (f->has_head_dim) put(o, "head_dim", json_integer(s->head_dim));
-    if (f->has_attention_bias) put(o, "attention_bias", json_boolean(s->attention_bias));
+    if (f->head_rule != HEAD_QUOTIENT) put(o, "head_dim", json_integer(s->head_dim));
+    if (f->bias_key) put(o, "attention_bias", json_boolean(s->attention_bias));
     if (f->has_clip_qkv) put(o, "clip_qkv", s->clip_qkv > 0 ? json_real(s->clip_qkv) : json_null());
     put(o, "attention_dropout", json_real(0));
     put(o, "max_position_embeddings", json_integer(s->max_positions));
@@ -57,7 +55,7 @@ static void build(const struct spec *s, const char *dtype, struct object *o) {
     put(o, "num_experts_per_tok", json_integer(s->top_k));
     put(o, f->expert_width_key, json_integer(s->expert_width));
     if (f->has_norm_topk) put(o, "norm_topk_prob", json_boolean(s->renormalise));
-    if (f->has_dense_layers) {
+    if (f->moe_rule == MOE_BY_STEP) {
         json_t *dense = json_array();
         for (int l = 0; l < s->layers; l++)
             if (!s->is_moe[l]) o->failed |= json_array_append_new(dense, json_integer(l)) != 0;
@@ -76,20 +74,10 @@ static void build(const struct spec *s, const char *dtype, struct object *o) {
 }
 
 err_t spec_to_json(const struct spec *s, const char *dtype, char **text) {
+    ENSURE(s->family->from_keys);
     struct object o = {json_object(), false};
     build(s, dtype, &o);
-    *text = NULL;
-    /* The shortest digits that read back as the same numbers: 1e-06 rather than 9.9999999999999995e-07. */
-    for (size_t digits = 15; digits <= 17 && !o.failed && !*text; digits++) {
-        char *t = json_dumps(o.json, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(digits));
-        json_t *back = t ? json_loads(t, 0, NULL) : NULL;
-        if (back && json_equal(back, o.json)) {
-            *text = t;
-            t = NULL;
-        }
-        json_decref(back);
-        free(t);
-    }
+    *text = o.failed ? NULL : config_text_of(o.json, JSON_SORT_KEYS);
     json_decref(o.json);
     if (!*text) return FAIL(ERR_NOMEM, "no memory for the text of a config.json; free some memory");
     return OK;

@@ -15,9 +15,8 @@ struct place {
 };
 
 static struct place place_of(enum param_kind kind, int layer, int expert) {
-    bool of_expert = kind == PARAM_EXPERT_GATE || kind == PARAM_EXPERT_UP || kind == PARAM_EXPERT_DOWN;
     if (kind == PARAM_FINAL_NORM || kind == PARAM_HEAD) layer = INT_MAX;
-    return (struct place){layer, of_expert ? PARAM_EXPERT_GATE : (int)kind, expert, (int)kind};
+    return (struct place){layer, param_is_of_expert(kind) ? PARAM_EXPERT_GATE : (int)kind, expert, (int)kind};
 }
 
 static int place_compare(struct place a, struct place b) {
@@ -32,41 +31,7 @@ static enum unit_kind unit_of(enum param_kind kind) {
     case PARAM_EMBED: return UNIT_EMBED;
     case PARAM_FINAL_NORM: return UNIT_FINAL_NORM;
     case PARAM_HEAD: return UNIT_HEAD;
-    case PARAM_EXPERT_GATE:
-    case PARAM_EXPERT_UP:
-    case PARAM_EXPERT_DOWN: return UNIT_EXPERTS;
-    default: return kind <= PARAM_O_BIAS ? UNIT_ATTENTION : UNIT_FFN;
-    }
-}
-
-/* (rows, columns) as the file has them; columns 0: a vector. False where the model has no such tensor. */
-static bool shape_of(const struct spec *s, enum param_kind kind, int64_t *rows, int64_t *columns) {
-    int64_t h = s->hidden, q = (int64_t)s->heads * s->head_dim, kv = (int64_t)s->kv_heads * s->head_dim;
-    *columns = 0;
-    switch (kind) {
-    case PARAM_EMBED:
-    case PARAM_HEAD: return *rows = s->vocab, *columns = h, kind == PARAM_EMBED || !s->tied;
-    case PARAM_ATTN_NORM:
-    case PARAM_FFN_NORM:
-    case PARAM_FINAL_NORM: return *rows = h, true;
-    case PARAM_Q: return *rows = q, *columns = h, true;
-    case PARAM_K:
-    case PARAM_V: return *rows = kv, *columns = h, true;
-    case PARAM_O: return *rows = h, *columns = q, true;
-    case PARAM_Q_BIAS: return *rows = q, s->attention_bias;
-    case PARAM_K_BIAS:
-    case PARAM_V_BIAS: return *rows = kv, s->attention_bias;
-    case PARAM_O_BIAS: return *rows = h, s->attention_bias;
-    case PARAM_Q_NORM: return *rows = s->qk_norm == QK_NORM_HEAD ? s->head_dim : q, s->qk_norm != QK_NORM_NONE;
-    case PARAM_K_NORM: return *rows = s->qk_norm == QK_NORM_HEAD ? s->head_dim : kv, s->qk_norm != QK_NORM_NONE;
-    case PARAM_ROUTER: return *rows = s->experts, *columns = h, true;
-    case PARAM_EXPERT_GATE:
-    case PARAM_EXPERT_UP: return *rows = s->expert_width, *columns = h, true;
-    case PARAM_EXPERT_DOWN: return *rows = h, *columns = s->expert_width, true;
-    case PARAM_MLP_GATE:
-    case PARAM_MLP_UP: return *rows = s->dense_width, *columns = h, true;
-    case PARAM_MLP_DOWN: return *rows = h, *columns = s->dense_width, true;
-    default: return false;
+    default: return param_is_of_expert(kind) ? UNIT_EXPERTS : kind <= PARAM_O_BIAS ? UNIT_ATTENTION : UNIT_FFN;
     }
 }
 
@@ -85,8 +50,9 @@ static err_t write_name(char out[120], const char *pattern, int layer, int exper
 }
 
 static err_t append(const struct spec *s, struct params *p, int64_t cap, enum param_kind kind, int layer, int expert) {
-    int64_t rows = 0, columns = 0;
-    if (!shape_of(s, kind, &rows, &columns)) return OK;
+    int64_t shape[3];
+    const int ndim = param_shape(s, kind, layer, shape);
+    if (!ndim) return OK;
     ENSURE(p->count < cap && s->family->names[kind]);
     struct param *t = &p->list[p->count++];
     TRY(write_name(t->name, s->family->names[kind], layer, expert));
@@ -94,10 +60,11 @@ static err_t append(const struct spec *s, struct params *p, int64_t cap, enum pa
     t->unit = unit_of(kind);
     t->layer = layer;
     t->expert = expert;
-    t->ndim = columns > 0 ? 2 : 1;
-    t->shape[0] = rows;
-    t->shape[1] = columns > 0 ? columns : 1;
-    t->count = t->shape[0] * t->shape[1];
+    t->ndim = ndim;
+    memcpy(t->shape, shape, sizeof t->shape);
+    t->count = shape[0] * shape[1] * shape[2];
+    t->decay = ndim > 1 || param_is_of_expert(kind); /* files stack experts' biases: (E, n) */
+    t->trained = kind != PARAM_CORRECTION_BIAS;
     t->offset = p->elements;
     p->elements += t->count;
     const struct unit *last = p->unit + p->units - 1;
@@ -109,14 +76,10 @@ static err_t append(const struct spec *s, struct params *p, int64_t cap, enum pa
 }
 
 static err_t append_layer(const struct spec *s, struct params *p, int64_t cap, int l) {
-    for (int kind = PARAM_ATTN_NORM; kind <= PARAM_FFN_NORM; kind++) TRY(append(s, p, cap, (enum param_kind)kind, l, -1));
-    if (!s->is_moe[l]) {
-        for (int kind = PARAM_MLP_GATE; kind <= PARAM_MLP_DOWN; kind++) TRY(append(s, p, cap, (enum param_kind)kind, l, -1));
-        return OK;
-    }
-    TRY(append(s, p, cap, PARAM_ROUTER, l, -1));
-    for (int e = 0; e < s->experts; e++)
-        for (int kind = PARAM_EXPERT_GATE; kind <= PARAM_EXPERT_DOWN; kind++) TRY(append(s, p, cap, (enum param_kind)kind, l, e));
+    for (int kind = PARAM_ATTN_NORM; kind < PARAM_EXPERT_GATE; kind++) TRY(append(s, p, cap, (enum param_kind)kind, l, -1));
+    for (int e = 0; s->is_moe[l] && e < s->experts; e++)
+        for (int kind = PARAM_EXPERT_GATE; kind <= PARAM_EXPERT_DOWN_BIAS; kind++) TRY(append(s, p, cap, (enum param_kind)kind, l, e));
+    for (int kind = PARAM_MLP_GATE; kind <= PARAM_MLP_DOWN; kind++) TRY(append(s, p, cap, (enum param_kind)kind, l, -1));
     return OK;
 }
 
@@ -141,7 +104,7 @@ static size_t table_bytes(int64_t cap) { return (size_t)cap * (sizeof(struct par
 
 err_t params_build(const struct spec *s, struct params *out) {
     int64_t moe = spec_moe_layers(s), per_layer = PARAM_KINDS;
-    int64_t cap = PARAM_KINDS + s->layers * per_layer + moe * 3 * s->experts;
+    int64_t cap = PARAM_KINDS + s->layers * per_layer + moe * (PARAM_EXPERT_DOWN_BIAS - PARAM_EXPERT_GATE + 1) * s->experts;
     struct params p = {0};
     void *memory = NULL;
     /* One piece, units and the index behind the table; pages beyond the last tensor are never touched. */

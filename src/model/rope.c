@@ -6,7 +6,7 @@ static const double two_pi = 6.283185307179586476925;
 
 /* The dimension whose pair turns `rotations` times over the original length. */
 static double yarn_dimension(const struct spec *s, double rotations) {
-    return s->head_dim * log((double)s->rope.original_max_positions / (rotations * two_pi)) / (2 * log(s->rope.theta));
+    return s->rope.dim * log((double)s->rope.original_max_positions / (rotations * two_pi)) / (2 * log(s->rope.theta));
 }
 
 /* Each operation rounds to fp32 where torch's does, so that the angles at far positions are those that the model was
@@ -23,11 +23,11 @@ void rope_inv_freq(const struct spec *s, float *inv_freq) {
             high = ceil(high);
         }
         low = fmax(low, 0);
-        high = fmin(high, s->head_dim - 1);
+        high = fmin(high, r->dim - 1);
         if (low == high) high += 0.001;
     }
-    for (int i = 0; i < s->head_dim / 2; i++) {
-        float exponent = (float)(2 * i) / (float)s->head_dim;
+    for (int i = 0; i < r->dim / 2; i++) {
+        float exponent = (float)(2 * i) / (float)r->dim;
         float freq = (float)pow((double)base, (double)exponent), inv = 1.0f / freq;
         if (r->kind == ROPE_LINEAR) inv = inv / factor;
         if (r->kind == ROPE_YARN) {

@@ -102,7 +102,7 @@ void optim_update(struct optim *o, double lr, int64_t t, double norm, double cli
     o->store->version++;
     for (int64_t i = 0; i < p->count; i++) { /* in forward order */
         const struct piece x = store_piece(o->store, &p->list[i]);
-        const bool vector = p->list[i].ndim == 1;
+        const bool vector = !p->list[i].decay;
         if (x.count == 0) continue;
         if (x.at != now.to || vector != now.vector) {
             update(o, &now, a);

@@ -4,7 +4,7 @@
 
 #include "base/err.h"
 
-enum dtype { DT_F32, DT_BF16, DT_F16, DT_F64, DT_I64, DT_I32, DT_U16, DT_U8, DT_COUNT };
+enum dtype { DT_F32, DT_BF16, DT_F16, DT_F64, DT_I64, DT_I32, DT_U16, DT_U8, DT_F8_E4M3, DT_COUNT };
 
 int dtype_bytes(enum dtype t);
 const char *dtype_name(enum dtype t);                      /* safetensors' words: "F32", "BF16", "I64" ... */

@@ -170,6 +170,18 @@ static err_t one_pass(const struct golden *g, const struct model_src *src, const
     return err;
 }
 
+/* Numbers in flat order become those of the tensors of files, one behind the other. */
+static err_t in_file_order(const struct names *names, int64_t elements, float **numbers) {
+    float *out = malloc(sizeof *out * (size_t)(elements + 1));
+    int64_t at = 0;
+    if (!out) return FAIL(ERR_NOMEM, "out of memory for the numbers to compare");
+    for (int64_t i = 0; i < names->count; at += names->list[i++].count) names_gather(names, &names->list[i], *numbers, out + at);
+    ENSURE(at == elements);
+    free(*numbers);
+    *numbers = out;
+    return OK;
+}
+
 err_t numbers_measure(const struct golden *g, const struct model_src *src, int dtype, const struct run_setup *how, struct numbers *out) {
     struct numbers n = {.rows = g->rows, .seq = g->seq, .vocab = src->spec.vocab, .steps = g->steps, .elements = src->params.elements, .ids = g->ids};
     n.logits = malloc(sizeof(float) * (size_t)(n.rows * n.seq * n.vocab));
@@ -190,6 +202,8 @@ err_t numbers_measure(const struct golden *g, const struct model_src *src, int d
     }
     if (err == OK) err = one_pass(g, src, &u, &routing, false, &n);
     free(routing);
+    if (err == OK) err = in_file_order(&src->names_out, n.elements, &n.grad);
+    if (err == OK) err = in_file_order(&src->names_out, n.elements, &n.after);
     if (err != OK) {
         numbers_free(&n);
         return err;

@@ -7,12 +7,12 @@
 
 /* One side's numbers. */
 struct numbers {
-    int64_t rows, seq, vocab, steps, elements; /* elements of the flat store */
+    int64_t rows, seq, vocab, steps, elements; /* elements of the model */
     int32_t *ids;                              /* (rows, seq) */
     float *logits;                             /* (rows*seq, vocab) */
     float loss, aux_loss, total_loss, grad_norm;
     float *losses;       /* (steps) total loss before each step */
-    float *grad, *after; /* (elements) in flat order */
+    float *grad, *after; /* (elements) tensor by tensor as the folder's files have them, in the order of src->names_out */
 };
 
 struct golden {

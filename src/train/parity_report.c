@@ -15,7 +15,7 @@ struct quantity {
     int64_t count;
     double bound;
     int ndim;
-    int64_t shape[3];
+    int64_t shape[4];
 };
 
 struct bounds {
@@ -84,15 +84,17 @@ static err_t visit_all(const struct golden *g, const struct model_src *src, cons
     TRY(visit_one(f, ctx, "total_loss", RELATIVE, &n->total_loss, 1, b.scalar, 1, one));
     TRY(visit_one(f, ctx, "grad_norm", RELATIVE, &n->grad_norm, 1, b.norm, 1, one));
     TRY(visit_one(f, ctx, "losses", ABSOLUTE, n->losses, n->steps, b.losses, 1, steps));
-    for (int part = 0; part < 2; part++)
-        for (int64_t i = 0; i < src->params.count; i++) {
-            const struct param *p = &src->params.list[i];
+    for (int part = 0; part < 2; part++) {
+        int64_t at = 0;
+        for (int64_t i = 0; i < src->names_out.count; at += src->names_out.list[i++].count) {
+            const struct file_tensor *t = &src->names_out.list[i];
             char name[CKPT_NAME_MAX];
-            (void)snprintf(name, sizeof name, "%s/%s", part ? "after10" : "grad", p->name);
+            (void)snprintf(name, sizeof name, "%s/%s", part ? "after10" : "grad", t->name);
+            if (!t->trained) continue;
             const enum measure kind = part ? after_kind[dtype] : RELATIVE;
-            const float *ours = (part ? n->after : n->grad) + p->offset;
-            TRY(visit_one(f, ctx, name, kind, ours, p->count, part ? b.after : b.grad, p->ndim, p->shape));
+            TRY(visit_one(f, ctx, name, kind, (part ? n->after : n->grad) + at, t->count, part ? b.after : b.grad, t->ndim, t->shape));
         }
+    }
     return OK;
 }
 
@@ -166,7 +168,7 @@ static err_t dump_values(void *ctx, int64_t i, int64_t from, int64_t count, void
 }
 
 err_t numbers_dump(const struct golden *g, const struct model_src *src, const struct numbers *n, const char *path) {
-    const size_t room = (size_t)(2 * src->params.count + 8);
+    const size_t room = (size_t)(2 * src->names_out.count + 8);
     struct dump d = {.list = calloc(room, sizeof *d.list), .data = calloc(room, sizeof *d.data), .ids = g->ids, .count = 1};
     static const char *const keys[] = {"lr", "beta1", "beta2", "eps", "weight_decay", "clip", "steps", "decay", "router_aux_loss_coef"};
     enum { KEYS = sizeof keys / sizeof keys[0] };

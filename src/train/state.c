@@ -100,7 +100,15 @@ struct tokenizer_paths {
 
 /* A tokenizer that was given goes out with the files beside it; one that is the model's own, copied somewhere, leaves the model's as they are. */
 static err_t describe(const struct model_src *src, const struct job *job, struct tokenizer_paths *t, struct ckpt_run *out) {
-    *out = (struct ckpt_run){.params = &src->params, .file_dtype = src->file_dtype, .config_json = src->config_json, .copy_from = src->dir};
+    *out = (struct ckpt_run){.params = &src->params,
+                             .names = &src->names_out,
+                             .file_dtype = src->file_dtype,
+                             .found = src->reader,
+                             .extras = &src->extras,
+                             .spec = &src->spec,
+                             .unpacked = src->dtype,
+                             .config_json = src->config_json,
+                             .copy_from = src->dir};
     if (!job->tokenizer) return OK;
     uint64_t given, own;
     TRY(tokens_tokenizer(src, NULL, t->file, &own));
@@ -121,56 +129,36 @@ static err_t describe(const struct model_src *src, const struct job *job, struct
     return OK;
 }
 
-/* A folder of a tied model may hold the head beside the embedding, equal to it. It is given back as it was found; a model that has
- * been trained is written without it, as transformers writes it. */
-static err_t add_found_head(const struct model_src *src, struct params *p, enum dtype **dtype) {
-    const struct tensor_info *head = src->reader && src->spec.tied ? st_find(src->reader, "lm_head.weight") : NULL;
-    *p = src->params;
-    *dtype = src->file_dtype;
-    if (!head) return OK;
-    const size_t n = (size_t)src->params.count;
-    struct param *list = malloc(sizeof *list * (n + 1));
-    enum dtype *types = malloc(sizeof *types * (n + 1));
-    int64_t *by_name = malloc(sizeof *by_name * (n + 1));
-    if (!list || !types || !by_name) {
-        free(list);
-        free(types);
-        free(by_name);
-        return FAIL(ERR_NOMEM, "out of memory for a table of %zu tensors", n + 1);
-    }
-    memcpy(list, src->params.list, sizeof *list * n);
-    memcpy(types, src->file_dtype, sizeof *types * n);
-    list[n] = (struct param){.name = "lm_head.weight", .kind = PARAM_HEAD, .unit = UNIT_HEAD, .layer = -1, .expert = -1, .ndim = 2};
-    list[n].shape[0] = src->spec.vocab;
-    list[n].shape[1] = src->spec.hidden;
-    list[n].count = src->spec.vocab * src->spec.hidden;
-    types[n] = head->dtype;
-    by_name[0] = (int64_t)n; /* every other name begins with "model." */
-    memcpy(by_name + 1, src->params.by_name, sizeof *by_name * n);
-    p->list = list;
-    p->by_name = by_name;
-    p->count = (int64_t)n + 1;
-    *dtype = types;
+/* A folder of a tied model may hold the head beside the embedding, equal to it: it is given back as it was found. */
+static err_t add_found_head(const struct model_src *src, struct names *names, enum dtype **dtype) {
+    const int64_t n = src->names_out.count;
+    struct names_style style = src->names_out.style;
+    style.head = true;
+    TRY(names_build(&src->spec, &src->params, &style, names));
+    *dtype = malloc(sizeof **dtype * (size_t)(n + 1));
+    if (!*dtype) return FAIL(ERR_NOMEM, "out of memory for a table of %lld tensors", (long long)n);
+    memcpy(*dtype, src->file_dtype, sizeof **dtype * (size_t)n);
+    (*dtype)[n] = st_find(src->reader, names->list[n].name)->dtype;
     return OK;
 }
 
 err_t state_save_found(const struct model_src *src, const struct job *job) {
     struct tokenizer_paths paths;
     struct ckpt_run run;
-    struct params p;
-    enum dtype *dtype;
+    struct names names = {0};
+    enum dtype *dtype = NULL;
+    err_t err = OK;
     TRY(describe(src, job, &paths, &run));
-    TRY(add_found_head(src, &p, &dtype));
-    run.params = &p;
-    run.file_dtype = dtype;
     run.read = read_found;
     run.ctx = (void *)(uintptr_t)src;
-    err_t err = ckpt_save_model(job->out, &run);
-    if (p.list != src->params.list) {
-        free(p.list);
-        free(p.by_name);
-        free(dtype);
+    if (src->names.style.head) {
+        err = add_found_head(src, &names, &dtype);
+        run.names = &names;
+        run.file_dtype = dtype;
     }
+    if (err == OK) err = ckpt_save_model(job->out, &run);
+    names_free(&names);
+    free(dtype);
     return err;
 }
 
@@ -247,12 +235,22 @@ static err_t load_values(struct run *r, const struct ckpt_in *in) {
     return st_read(in->run, b, 0, bias, r->experts.bias);
 }
 
+/* The checkpoint's weights are this model's, under the names that it is written with; what is carried along is there too. */
+static err_t check_names(const struct ckpt_in *in, const struct model_src *src) {
+    struct st_extras carried = {.list = malloc(sizeof *carried.list * (size_t)(st_count(in->model) + 1))};
+    if (!carried.list) return FAIL(ERR_NOMEM, "out of memory for a list of %lld tensors", (long long)st_count(in->model));
+    err_t err = st_check_model(in->model, &src->spec, in->names, &carried);
+    free(carried.list);
+    return err;
+}
+
 err_t state_load(struct run *r, const struct job *job, int64_t step, struct train_state *s) {
     struct ckpt_in in;
     TRY(ckpt_open(job->out, step, &in));
     err_t err = OK;
     struct train_state now = *s;
-    TRY_OR(st_check_model(in.model, r->store.params), done);
+    in.names = &r->src->names_out;
+    TRY_OR(check_names(&in, r->src), done);
     TRY_OR(read_i64(in.run, "step", &s->step), done);
     TRY_OR(read_i64(in.run, "seed", (int64_t *)&s->seed), done);
     TRY_OR(read_i64(in.run, "data", (int64_t *)&s->data), done);

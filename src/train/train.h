@@ -64,11 +64,14 @@ struct job {
 struct model_src {
     struct spec spec;
     struct params params;
-    char *config_json;        /* text to be written back */
-    struct st_reader *reader; /* NULL: initialise at random */
-    enum dtype *file_dtype;   /* [params.count] of the tensors in files */
-    const char *dir;          /* Hugging Face folder, or NULL; borrowed */
-    uint64_t seed;            /* of the random initialisation */
+    struct names names, names_out; /* of the tensors in the folder found, and in those that are written */
+    char *config_json;             /* text to be written back */
+    struct st_reader *reader;      /* NULL: initialise at random */
+    enum dtype *file_dtype;        /* [names_out.count] of the tensors in the folders that are written */
+    enum dtype dtype;              /* of weights that were packed in the folder found, and of a model that starts from nothing */
+    struct st_extras extras;       /* tensors of the folder found that are carried along */
+    const char *dir;               /* Hugging Face folder, or NULL; borrowed */
+    uint64_t seed;                 /* of the random initialisation */
 };
 /* What tokenizer or token files say of a model that starts from keys: ids (0: not known) and the end of a document (-1: not known). */
 struct vocab_hint {
@@ -139,6 +142,8 @@ struct run {
     int *unit;                           /* [2L + 1] of each half-layer's dense weights, and of the final norm */
 };
 
+/* Whether the rooms compute all that a model asks for, with sequences of `positions`: ERR_USAGE names what they do not (served.c). */
+MUST err_t run_served(const struct spec *s, int64_t positions);
 /* Formula, dry run and reserve agree, or it is an error. Weights are those of src. New: run_close. */
 MUST err_t run_open(struct run *r, const struct model_src *src, const struct run_setup *setup);
 /* What such a run would reserve: laid out dry. Nothing is kept. */

@@ -225,7 +225,7 @@ static void yaml_bad(void) {
         const char *text, *part;
     } bad[] = {
         {"train:\n  stepz: 3\n", "run.yaml:2: there is no option train.stepz; the nearest is train.steps "},
-        {"trian:\n  steps: 3\n", "run.yaml:1: there is no option trian"},
+        {"trian:\n  steps: 3\n", "run.yaml:2: there is no option trian.steps; the nearest is train.steps"},
         {"trian: {}\n", "run.yaml:1: there is no option trian"},
         {"train: 3\n", "run.yaml:1: train is a group"},
         {"out: {a: 1}\n", "run.yaml:1: out is one option"},

@@ -128,7 +128,10 @@ __attribute__((unused)) static bool has_text(const char *path, const char *text)
 __attribute__((unused)) static bool same_weights(const struct model *m, const char *dir) {
     struct st_reader *r;
     if (st_open_folder(dir, &r) != OK) return false;
-    bool same = has_text(PATH(dir, "config.json"), m->config) && st_check_model(r, &m->params) == OK && st_count(r) == MODEL_TENSORS;
+    struct names names;
+    if (names_plain(&m->params, NULL, &names) != OK) exit(2);
+    bool same = has_text(PATH(dir, "config.json"), m->config) && st_check_model(r, NULL, &names, NULL) == OK && st_count(r) == MODEL_TENSORS;
+    names_free(&names);
     for (int i = 0; same && i < MODEL_TENSORS; i++) {
         const struct param *p = &m->list[i];
         const struct tensor_info *t = st_find(r, p->name);

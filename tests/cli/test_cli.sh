@@ -103,6 +103,23 @@ is 2 'neither a run file nor' config ''
 is 2 'is a folder' config "$tmp"
 is 2 'write threads=2' config --threads=2
 is 2 'not an option' config -v
+is 2 'nearest is train.lr (write train.lr=1e-5' train --lr 1e-5
+is 2 'nearest is train.lr ' config optim.lr=3
+is 2 'options have no dashes; write train.lr=1e-5' train --train.lr 1e-5
+is 2 'learning_rate is called train.lr here; write train.lr=1e-5' train learning_rate=1e-5
+is 2 'learning_rate is called train.lr here; write train.lr=1e-5' train --learning_rate=1e-5
+is 2 'learning-rate is called train.lr here; write train.lr=1e-5' train --learning-rate 1e-5
+is 2 'learning_rate is called train.lr here; write train.lr=VALUE' train --learning_rate --bf16
+is 2 'bf16 is called model.dtype=bf16 here' train --bf16
+is 2 'no option lora.r: mop trains all parameters' config lora.r=8
+is 2 'learning_rate is called train.lr here, and is no option of this command' tokenize learning_rate=1
+is 2 'max_new_tokens is called tokens here; write tokens=9' generate max_new_tokens=9
+printf 'training:\n  local_batch_size: 4\n' >"$tmp/theirs.yaml"
+is 2 'theirs.yaml:2: training.local_batch_size is called train.micro_batch' train "$tmp/theirs.yaml"
+printf 'deepspeed:\n  stage: 3\n' >"$tmp/theirs.yaml"
+is 2 'theirs.yaml:2: deepspeed.stage is called dense.strategy' train "$tmp/theirs.yaml"
+is 2 'no command sft; mop calls it train' sft
+is 2 'no command convert: mop reads and writes Hugging Face folders' convert
 printf 'train:\n  lr: 1\n  stepz: 3\n' >"$tmp/bad.yaml"
 is 2 'bad.yaml:3: there is no option train.stepz; the nearest is train.steps ' config "$tmp/bad.yaml"
 is 2 'bad.yaml:3: there is no option' train "$tmp/bad.yaml"

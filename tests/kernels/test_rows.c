@@ -129,6 +129,21 @@ static void differences(const struct kernels *k) {
     io_end(&io);
 }
 
+/* Without a table row t*k + s is slot s of token t. */
+static void without_places(const struct kernels *k) {
+    struct io io = {.seed = 32};
+    int32_t pos[T * K];
+    float *x = io_normal(&io, DT_F32, T * K * W, 1), *w = io_normal(&io, DT_F32, T * K, 1), *dy = io_normal(&io, DT_F32, T * W, 1);
+    float dx[2][T * K * W], dw[2][T * K];
+    for (int i = 0; i < T * K; i++) pos[i] = i;
+    for (int i = 0; i < 2; i++)
+        k->rows_combine_backward(
+            NULL, &(struct rows_combine_backward_args){
+                      .act = DT_F32, .tokens = T, .width = W, .k = K, .pos = i ? pos : NULL, .w = w, .x = x, .dy = dy, .dx = dx[i], .dw = dw[i]});
+    CASE(memcmp(dx[0], dx[1], sizeof dx[0]) == 0 && memcmp(dw[0], dw[1], sizeof dw[0]) == 0, "%s: rows in the order of slots", k->isa);
+    io_end(&io);
+}
+
 int main(void) {
     static const struct shape shapes[] = {{0, 8, 4, 2, 0, 1, 0},   {1, 1, 1, 1, 0, 1, 1},      {13, 17, 5, 2, 0, 1, 0},
                                           {64, 64, 8, 8, 0, 0, 1}, {301, 33, 128, 4, 0, 1, 1}, {40, 515, 7, 3, 0, 0, 0}};
@@ -144,6 +159,9 @@ int main(void) {
     struct kernels sets[SETS_MAX + 1];
     int n = kernel_sets(sets);
     kernels_reference(&sets[n]);
-    for (int s = 0; s <= n; s++) differences(&sets[s]);
+    for (int s = 0; s <= n; s++) {
+        differences(&sets[s]);
+        without_places(&sets[s]);
+    }
     return test_end();
 }

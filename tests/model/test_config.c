@@ -57,6 +57,10 @@ static void good_edits(void) {
     CASE(s.head_dim == 12 && s.rope.theta == 10000 && s.aux_coef == 0.001 && !s.renormalise && s.norm_eps == 1e-6, "Qwen3's defaults");
     CASE_OK(edited_spec("qwen3_moe", "{\"mlp_only_layers\": null, \"decoder_sparse_step\": 2, \"sliding_window\": 4096}", &s));
     CASE(!s.is_moe[0] && s.is_moe[1] && !s.is_moe[2] && s.is_moe[3], "decoder_sparse_step 2: layers 1 and 3 are MoE");
+    CASE_OK(edited_spec("mixtral", "{\"sliding_window\": 32}", &s));
+    CASE(s.layer[0].window == 32 && s.layer[2].window == 32, "Mixtral: a window is of all layers");
+    CASE_OK(edited_spec("qwen3_moe", "{\"use_sliding_window\": true, \"sliding_window\": 16}", &s));
+    CASE(s.layer[0].window == 16 && s.layer[3].window == 16, "Qwen3: and where it is switched on");
     CASE_OK(edited_spec("qwen3_moe", "{\"mlp_only_layers\": [1, 4, 50]}", &s));
     CASE(spec_moe_layers(&s) == 3, "mlp_only_layers beyond the last layer have no effect, as in transformers");
     CASE_OK(edited_spec("qwen3_moe",
@@ -159,10 +163,8 @@ static const struct {
     {"mixtral", "{\"max_position_embeddings\": 64.5}", "key max_position_embeddings is 64.5"},
     {"mixtral", "{\"norm_topk_prob\": false}", "key norm_topk_prob is false"},
     {"mixtral", "{\"attention_bias\": true}", "key attention_bias is true"},
-    {"mixtral", "{\"sliding_window\": 32}", "key sliding_window is 32"},
     {"mixtral", "{\"router_jitter_noise\": 0.1}", "key router_jitter_noise is 0.1"},
     {"mixtral", "{\"mlp_only_layers\": [0]}", "key mlp_only_layers is [0]"},
-    {"qwen3_moe", "{\"use_sliding_window\": true, \"sliding_window\": 16}", "key use_sliding_window is true"},
     {"qwen3_moe", "{\"use_sliding_window\": 1}", "key use_sliding_window is 1"},
     {"qwen3_moe", "{\"sliding_window\": \"all\"}", "key sliding_window is \"all\""},
     {"qwen3_moe", "{\"moe_intermediate_size\": 0}", "key moe_intermediate_size is 0"},

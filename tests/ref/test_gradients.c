@@ -289,7 +289,7 @@ static void check_micro_batches(void) {
         const struct param *t = &x.p.list[i];
         double worst = 0;
         for (int64_t j = t->offset; j < t->offset + t->count; j++) {
-            double keep = t->ndim == 1 ? 1 : 1 - 0.01 * 0.1;
+            double keep = t->decay ? 1 - 0.01 * 0.1 : 1;
             worst = fmax(worst, fabs(w[j] - (x.w[j] * keep - 0.01 * x.g[j] / (fabs(x.g[j]) + 1e-3))));
         }
         CASE(worst <= 1e-14, "AdamW's first step on %s is off by %.3g", t->name, worst);

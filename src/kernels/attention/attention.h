@@ -28,8 +28,12 @@ struct attention_args {
     const int32_t *start; /* (tokens) */
     void *o;              /* (tokens, heads, head_dim), rows o_stride apart */
     int64_t o_stride;
-    float *lse; /* (heads, tokens) */
+    float *lse;   /* (heads, tokens) */
+    double pairs; /* of a query and a key that it sees, of one head: for the cost; start is not the host's to read */
 };
+
+/* `pairs` of a call, from the host's copy of start. */
+double attention_pairs(const int32_t *start, int64_t first, int64_t tokens);
 
 struct attention_backward_args {
     struct attention_args fwd; /* as the forward was called; o and lse are read */

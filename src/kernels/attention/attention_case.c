@@ -19,6 +19,7 @@ static struct attention_args attention_of(struct ctx *c) {
                                    .k_stride = kv,
                                    .v_stride = kv,
                                    .start = start,
+                                   .pairs = start ? attention_pairs(start, 0, t) : 0,
                                    .o = room_for(c, t * q * dtype_bytes(c->act)),
                                    .o_stride = q,
                                    .lse = room_for(c, 4 * t * s->heads)};
@@ -38,7 +39,7 @@ void case_attention_forward(struct ctx *c) {
     const double error = weight_error(c);
     LAUNCH(c, attention_forward, attention_args, .act = a.act, .tokens = a.tokens, .heads = a.heads, .kv_heads = a.kv_heads, .head_dim = a.head_dim,
            .group = a.group, .scale = a.scale, .q = a.q, .k = a.k, .v = a.v, .q_stride = a.q_stride, .k_stride = a.k_stride, .v_stride = a.v_stride,
-           .start = a.start, .o = a.o, .o_stride = a.o_stride, .lse = a.lse);
+           .start = a.start, .o = a.o, .o_stride = a.o_stride, .lse = a.lse, .pairs = a.pairs);
     wrote(c, "o", c->act, a.o, a.tokens * a.o_stride, 2 * error + term_rounding(c->act));
     wrote(c, "lse", DT_F32, a.lse, a.tokens * a.heads, error + roundings(4, 16));
 }

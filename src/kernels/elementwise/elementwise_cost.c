@@ -27,3 +27,33 @@ struct cost clamp_forward_cost(const struct clamp_args *a) {
 struct cost clamp_backward_cost(const struct clamp_args *a) {
     return clamp_cost(a, 3);
 }
+
+void add_touch(const struct add_args *a, struct touch *t) {
+    const int64_t bytes = a->count * act_bytes(a->act);
+    touch_range(t, TOUCH_READ, a->a, bytes);
+    touch_range(t, TOUCH_READ, a->b, bytes);
+    touch_range(t, TOUCH_WRITE, a->y, bytes);
+}
+
+void bias_forward_touch(const struct bias_args *a, struct touch *t) {
+    const int64_t b = act_bytes(a->act);
+    if (a->rows > 0) touch_range(t, TOUCH_READ, a->bias, a->width * b);
+    touch_rows(t, TOUCH_ADD, a->x, a->rows, a->width * b, a->stride * b);
+}
+
+void bias_backward_touch(const struct bias_args *a, struct touch *t) {
+    const int64_t b = act_bytes(a->act);
+    touch_rows(t, TOUCH_READ, a->x, a->rows, a->width * b, a->stride * b);
+    touch_range(t, TOUCH_ADD, a->db_acc, 4 * a->width);
+}
+
+void clamp_forward_touch(const struct clamp_args *a, struct touch *t) {
+    const int64_t b = act_bytes(a->act);
+    touch_rows(t, TOUCH_ADD, a->y, a->rows, a->width * b, a->stride * b);
+}
+
+void clamp_backward_touch(const struct clamp_args *a, struct touch *t) {
+    const int64_t b = act_bytes(a->act);
+    touch_rows(t, TOUCH_READ, a->x, a->rows, a->width * b, a->x_stride * b);
+    touch_rows(t, TOUCH_ADD, a->y, a->rows, a->width * b, a->stride * b);
+}

@@ -8,8 +8,8 @@
 
 struct embed_args {
     enum dtype act;
-    int64_t tokens, width;
-    const int32_t *ids;
+    int64_t tokens, width, vocab;
+    const int32_t *ids;   /* (tokens) */
     const void *w;        /* forward: (vocab, width) act */
     void *y;              /* forward: (tokens, width) */
     const void *dy;       /* backward: (tokens, width) act */

@@ -10,3 +10,25 @@ struct cost norm_backward_cost(const struct norm_backward_args *a) {
     return (struct cost){(a->add ? 9 : 8) * n,
                          (a->add ? 4 : 3) * n * size_of(a->act) + 4 * heads + (double)a->width * (size_of(a->act) + 2 * sizeof(float))};
 }
+
+void norm_forward_touch(const struct norm_args *a, struct touch *t) {
+    const int64_t b = act_bytes(a->act), row = a->heads * a->width * b;
+    if (a->rows == 0) return;
+    touch_rows(t, TOUCH_READ, a->x, a->rows, row, a->x_stride * b);
+    touch_range(t, TOUCH_READ, a->w, a->width * b);
+    touch_rows(t, TOUCH_WRITE, a->y, a->rows, row, a->y_stride * b);
+    touch_range(t, TOUCH_WRITE, a->rstd, 4 * a->rows * a->heads);
+}
+
+void norm_backward_touch(const struct norm_backward_args *a, struct touch *t) {
+    const int64_t b = act_bytes(a->act), row = a->heads * a->width * b;
+    if (a->rows > 0) {
+        touch_rows(t, TOUCH_READ, a->x, a->rows, row, a->x_stride * b);
+        touch_range(t, TOUCH_READ, a->w, a->width * b);
+        touch_range(t, TOUCH_READ, a->rstd, 4 * a->rows * a->heads);
+        touch_rows(t, TOUCH_READ, a->dy, a->rows, row, a->dy_stride * b);
+        if (a->add) touch_rows(t, TOUCH_READ, a->add, a->rows, row, a->dx_stride * b);
+        touch_rows(t, TOUCH_WRITE, a->dx, a->rows, row, a->dx_stride * b);
+    }
+    touch_range(t, TOUCH_ADD, a->dw_acc, 4 * a->width);
+}

@@ -13,7 +13,8 @@ struct rope_args {
     void *x;                  /* (rows, heads, dim), rows x_stride apart */
     int64_t x_stride;
     const int32_t *positions; /* (rows) */
-    const float *cos, *sin;   /* (positions, dim/2), attention factor in them, rounded to act */
+    int64_t places;           /* positions that the tables have */
+    const float *cos, *sin;   /* (places, dim/2), attention factor in them, rounded to act */
     bool backward;
 };
 

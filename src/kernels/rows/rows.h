@@ -20,9 +20,9 @@ struct rows_plan_args {
 /* y[row] = x[token[row]] (copies, no arithmetic). */
 struct rows_gather_args {
     enum dtype act;
-    int64_t rows, width;
+    int64_t rows, width, x_rows;
     const int32_t *token;
-    const void *x; /* (tokens, width) */
+    const void *x; /* (x_rows, width) */
     void *y;       /* (rows, width) */
 };
 
@@ -30,24 +30,25 @@ struct rows_gather_args {
  * nothing. With w NULL all weights are 1 (the gradient of gather). */
 struct rows_combine_args {
     enum dtype act;
-    int64_t tokens, width;
+    int64_t tokens, width, x_rows;
     int k;
     const int32_t *pos;
     const float *w; /* (tokens, k) or NULL */
-    const void *x;  /* (rows, width) */
+    const void *x;  /* (x_rows, width) */
     void *y;        /* (tokens, width) overwritten */
 };
 
-/* Backward of combine: dx[pos] = w * dy[t] (rounded to act), dw[t,s] = <dy[t], x[pos]> in fp32 (0 where pos is -1). */
+/* Backward of combine: dx[pos] = w * dy[t] (rounded to act), dw[t,s] = <dy[t], x[pos]> in fp32 (0 where pos is -1). pos names each row of
+ * x once; NULL: row t*k + s. */
 struct rows_combine_backward_args {
     enum dtype act;
-    int64_t tokens, width;
+    int64_t tokens, width, x_rows;
     int k;
     const int32_t *pos;
-    const float *w;
-    const void *x;
+    const float *w; /* (tokens, k) */
+    const void *x;  /* (x_rows, width) */
     const void *dy; /* (tokens, width) */
-    void *dx;       /* (rows, width); may be x */
+    void *dx;       /* (x_rows, width); may be x */
     float *dw;      /* (tokens, k) */
 };
 

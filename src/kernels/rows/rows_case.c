@@ -29,7 +29,7 @@ void case_rows_gather(struct ctx *c) {
     void *y = room_for(c, rows * w * dtype_bytes(c->act));
     if (c->full) return;
     rows_plan_ref(NULL, &p);
-    LAUNCH(c, rows_gather, rows_gather_args, .act = c->act, .rows = rows, .width = w, .token = p.token, .x = x, .y = y);
+    LAUNCH(c, rows_gather, rows_gather_args, .act = c->act, .rows = rows, .width = w, .x_rows = p.tokens, .token = p.token, .x = x, .y = y);
     wrote(c, "y", c->act, y, rows * w, -1);
 }
 
@@ -41,7 +41,8 @@ void case_rows_combine(struct ctx *c) {
     void *y = room_for(c, p.tokens * w * dtype_bytes(c->act));
     if (c->full) return;
     rows_plan_ref(NULL, &p);
-    LAUNCH(c, rows_combine, rows_combine_args, .act = c->act, .tokens = p.tokens, .width = w, .k = p.k, .pos = p.pos, .w = weight, .x = x, .y = y);
+    LAUNCH(c, rows_combine, rows_combine_args, .act = c->act, .tokens = p.tokens, .width = w, .x_rows = rows, .k = p.k, .pos = p.pos, .w = weight,
+           .x = x, .y = y);
     wrote(c, "y", c->act, y, p.tokens * w, roundings(p.k + 1, p.k));
 }
 
@@ -54,8 +55,8 @@ void case_rows_combine_backward(struct ctx *c) {
     float *dw = room_for(c, 4 * rows);
     if (c->full) return;
     rows_plan_ref(NULL, &p);
-    LAUNCH(c, rows_combine_backward, rows_combine_backward_args, .act = c->act, .tokens = p.tokens, .width = w, .k = p.k, .pos = p.pos, .w = weight,
-           .x = x, .dy = dy, .dx = dx, .dw = dw);
+    LAUNCH(c, rows_combine_backward, rows_combine_backward_args, .act = c->act, .tokens = p.tokens, .width = w, .x_rows = rows, .k = p.k,
+           .pos = p.pos, .w = weight, .x = x, .dy = dy, .dx = dx, .dw = dw);
     wrote(c, "dx", c->act, dx, rows * w, roundings(1, 1));
     wrote(c, "dw", DT_F32, dw, rows, roundings((double)w + 1, (double)w));
 }

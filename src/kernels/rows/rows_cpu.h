@@ -41,9 +41,10 @@ static void rows_combine_backward_task(void *arg, int64_t task, int worker) {
     const struct rows_combine_backward_args *a = arg;
     int64_t per = rows_per_task(a->width * a->k), end = i64_min(a->tokens, (task + 1) * per);
     for (int64_t i = task * per * a->k; i < end * a->k; i++) {
+        const int64_t row = a->pos ? a->pos[i] : i;
         a->dw[i] = 0;
-        if (a->pos[i] < 0) continue;
-        int64_t x = a->pos[i] * a->width, dy = i / a->k * a->width;
+        if (row < 0) continue;
+        int64_t x = row * a->width, dy = i / a->k * a->width;
         a->dw[i] = vf_dot(a->act, a->dy, dy, a->x, x, a->width); /* before dx, which may lie over x */
         for (int64_t c = 0; c < a->width; c += L)
             vf_store_act(a->act, a->dx, x + c, a->width - c, vf_load_act(a->act, a->dy, dy + c, a->width - c) * vf_set1(a->w[i]));

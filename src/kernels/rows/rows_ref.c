@@ -49,7 +49,7 @@ void rows_combine_ref(struct pool *pool, const struct rows_combine_args *a) {
 void rows_combine_backward_ref(struct pool *pool, const struct rows_combine_backward_args *a) {
     (void)pool;
     for (int64_t i = 0; i < a->tokens * a->k; i++) {
-        int64_t row = a->pos[i], t = i / a->k;
+        int64_t row = a->pos ? a->pos[i] : i, t = i / a->k;
         a->dw[i] = 0;
         if (row < 0) continue;
         double dot = 0;

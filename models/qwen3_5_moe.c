@@ -1,0 +1,45 @@
+/* Qwen3.5-MoE, its language model: Qwen3-Next with every layer MoE, weights always renormalised, and the linear layers' projections apart.
+ * mrope turns text as plain partial rotation does. On the Hub it lies inside a model of text and pictures. */
+#include "model/family.h"
+
+static const struct inert_key inert[] = {{"mrope_section", "*"},
+                                         {"mrope_interleaved", "*"},
+                                         {"attn_output_gate", "true"},
+                                         {"mamba_ssm_dtype", "*"},
+                                         {"mtp_use_dedicated_embeddings", "*"},
+                                         {"mlp_only_layers", "null|[]"},
+                                         {NULL, NULL}};
+
+const struct family family_qwen3_5_moe = {
+    .model_type = "qwen3_5_moe_text",
+    .architecture = "Qwen3_5MoeForCausalLM",
+    .outer_model_type = "qwen3_5_moe",
+    .outer_architecture = "Qwen3_5MoeForConditionalGeneration",
+    .outer_prefix = "model.language_model.",
+    .experts_key = "num_experts",
+    .expert_width_key = "moe_intermediate_size",
+    .bias_key = "attention_bias",
+    .mtp_key = "mtp_num_hidden_layers",
+    .head_rule = HEAD_OWN,
+    .shared_rule = SHARED_GATED,
+    .has_partial_rotary = true,
+    .has_delta = true,
+    .inert = inert,
+    .attention = ATTENTION_GATED_GQA,
+    .qk_norm = QK_NORM_HEAD,
+    .norm = NORM_PLUS_ONE,
+    .bias_by_key = BIAS_IN | BIAS_OUT,
+    .kv_heads = 2,
+    .top_k = 8,
+    .max_positions = 32768,
+    .pad_id = -1,
+    .bos_id = -1,
+    .eos_id = -1,
+    .norm_eps = 1e-6,
+    .rope_theta = 10000,
+    .aux_coef = 0.001,
+    .rotary_factor = 0.25,
+    .delta = {.k_heads = 16, .v_heads = 32, .k_dim = 128, .v_dim = 128, .conv = 4},
+    .names = {FAMILY_LLAMA_NAMES, FAMILY_BIAS_NAMES, FAMILY_GATE_NAMES, FAMILY_QK_NORM_NAMES, FAMILY_DELTA_NAMES, FAMILY_MLP_EXPERT_NAMES,
+              FAMILY_SHARED_EXPERT_NAMES},
+};

@@ -1,0 +1,37 @@
+/* Qwen3-Next: Gated DeltaNet in most layers, gated attention with partial rotation in the others; norms times 1 + w; a shared expert
+ * with a gate. The linear layers' projections are interleaved by key head in files. */
+#include "model/family.h"
+
+const struct family family_qwen3_next = {
+    .model_type = "qwen3_next",
+    .architecture = "Qwen3NextForCausalLM",
+    .experts_key = "num_experts",
+    .expert_width_key = "moe_intermediate_size",
+    .bias_key = "attention_bias",
+    .head_rule = HEAD_OWN,
+    .moe_rule = MOE_BY_STEP,
+    .shared_rule = SHARED_GATED,
+    .has_norm_topk = true,
+    .has_partial_rotary = true,
+    .has_delta = true,
+    .delta_by_key_head = true,
+    .attention = ATTENTION_GATED_GQA,
+    .qk_norm = QK_NORM_HEAD,
+    .norm = NORM_PLUS_ONE,
+    .bias_by_key = BIAS_IN | BIAS_OUT,
+    .renormalise_default = true,
+    .kv_heads = 2,
+    .top_k = 10,
+    .max_positions = 32768,
+    .pad_id = -1,
+    .bos_id = -1,
+    .eos_id = -1,
+    .norm_eps = 1e-6,
+    .rope_theta = 10000,
+    .aux_coef = 0.001,
+    .rotary_factor = 0.25,
+    .delta = {.k_heads = 16, .v_heads = 32, .k_dim = 128, .v_dim = 128, .conv = 4},
+    .dense_width = 5632,
+    .names = {FAMILY_LLAMA_NAMES, FAMILY_BIAS_NAMES, FAMILY_GATE_NAMES, FAMILY_QK_NORM_NAMES, FAMILY_DELTA_NAMES, FAMILY_MLP_EXPERT_NAMES,
+              FAMILY_SHARED_EXPERT_NAMES, FAMILY_MLP_NAMES},
+};

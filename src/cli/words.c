@@ -1,0 +1,186 @@
+/* What other trainers call things: transformers' Trainer, TRL, PEFT, DeepSpeed, torchtitan, Megatron-LM, LLaMA-Factory, axolotl, and keys of
+ * config.json. An option that mop does not know is looked up here before the nearest is named, with dashes as _, in lower case, and with the
+ * groups that other programs put before it left out. docs/coming-from.md says the same as tables. */
+#include "cli/cli.h"
+
+#define ALL_RANKS "it counts sequences over all ranks"
+
+const struct opt_word cli_words[] = {
+    /* how long, how much at once */
+    {"max_steps|training.steps|num_train_steps|num_steps|total_steps|train_iters|iterations|iters|training_steps|max_iters", "train.steps", NULL},
+    {"num_train_epochs|epochs|num_epochs|max_epochs|n_epochs|train_epochs", "train.steps",
+     "an epoch is the sequences of the data (mop train prints how many) over train.batch, in steps"},
+    {"per_device_train_batch_size|micro_batch_size|train_micro_batch_size_per_gpu|local_batch_size|per_device_batch_size|microbatch_size|device_"
+     "train_batch_size",
+     "train.micro_batch", ALL_RANKS " that go through together, so write that number times the ranks that hold sequences"},
+    {"global_batch_size|train_batch_size|batch_size|total_batch_size|effective_batch_size", "train.batch", ALL_RANKS " of one optimizer step"},
+    {"gradient_accumulation_steps|accumulate_grad_batches|gradient_accumulation|grad_accum_steps|accumulation_steps", "train.batch",
+     "there are no accumulation steps to count: train.batch sequences make a step, train.micro_batch of them at a time (over all ranks), so write "
+     "train.batch = steps times train.micro_batch"},
+    {"per_device_eval_batch_size|eval_batch_size|eval_micro_batch_size", NULL, "validation takes the batches that training takes"},
+    {"max_seq_length|max_seq_len|seq_length|seq_len|sequence_length|sequence_len|model_max_length|max_length|cutoff_len|block_size|context_length|"
+     "max_sequence_length|max_prompt_length",
+     "data.seq", NULL},
+    /* learning rate and its way */
+    {"learning_rate|optimizer.lr|max_lr|peak_lr|base_lr|optimizer.params.lr", "train.lr", NULL},
+    {"lr_scheduler_type|lr_scheduler|lr_decay_style|scheduler|decay_type|lr_schedule|schedule_type", "train.schedule",
+     "it is cosine, linear, constant or wsd, each behind train.warmup steps of warm-up"},
+    {"warmup_steps|num_warmup_steps|lr_warmup_steps|lr_warmup_iters|warmup_iters|scheduler.warmup_num_steps", "train.warmup", NULL},
+    {"warmup_ratio|lr_warmup_fraction|warmup_fraction|warmup_proportion", "train.warmup", "it counts steps, so write that share times train.steps"},
+    {"lr_decay_iters|lr_decay_steps|lr_wsd_decay_iters|decay_iters", "train.decay_steps",
+     "with train.schedule=wsd; other schedules fall until train.steps"},
+    {"decay_ratio|lr_wsd_decay_ratio", "train.decay_steps", "it counts steps of train.schedule=wsd, so write that share times train.steps"},
+    {"min_lr|min_learning_rate|lr_min|cosine_min_lr", "train.lr_floor", "it is a share of train.lr, so write the smallest rate over the largest"},
+    {"min_lr_ratio|min_lr_factor|cosine_min_lr_ratio|min_lr_rate", "train.lr_floor", NULL},
+    /* the optimizer */
+    {"adam_beta1|beta1|beta_1", "optim.beta1", NULL},
+    {"adam_beta2|beta2|beta_2", "optim.beta2", NULL},
+    {"adam_betas|betas", "optim.beta1", "there are two options, optim.beta1 and optim.beta2"},
+    {"adam_epsilon|adam_eps|eps|epsilon", "optim.eps", NULL},
+    {"weight_decay|wd", "optim.weight_decay", NULL},
+    {"max_grad_norm|clip_grad|gradient_clipping|grad_clip|max_norm|gradient_clip_val|clip_grad_norm", "train.clip", NULL},
+    {"optim|optimizer|optimizer_type|optimizer_name", NULL,
+     "the optimizer is AdamW in fp32; its numbers are optim.beta1, optim.beta2, optim.eps, optim.weight_decay"},
+    {"use_8bit_adam|adam8bit|adamw_8bit|use_galore|galore|apollo|badam|lomo|muon", NULL, "the optimizer is AdamW in fp32"},
+    {"layerwise_lr|lr_multiplier|embedding_lr|freeze|freeze_layers|freeze_vision_tower|trainable_layers|unfrozen_parameters", NULL,
+     "all parameters are trained, with one learning rate"},
+    /* numbers */
+    {"bf16|bfloat16|use_bf16|bf16_full_eval|pure_bf16", "model.dtype=bf16", NULL},
+    {"fp32|tf32|full_precision|use_fp32", "model.dtype=fp32", NULL},
+    {"fp16|float16|half|mixed_precision|fp16.enabled|amp|loss_scale|initial_loss_scale", "model.dtype=bf16",
+     "there is no fp16: bf16 needs no loss scale and keeps fp32 masters"},
+    {"fp8|fp8_format|fp8_recipe|float8|load_in_4bit|load_in_8bit|quantization_bit|quantization|quantization_config|bnb_4bit_compute_dtype|qlora",
+     NULL, "weights are trained in fp32 or bf16 (model.dtype)"},
+    {"dtype|torch_dtype|precision|params_dtype|mixed_precision_param|training_dtype", "model.dtype", "it is fp32 or bf16"},
+    /* adapters and their like */
+    {"lora|lora_r|lora_rank|lora_alpha|lora_dropout|lora_target|lora_target_modules|target_modules|use_peft|peft|peft_config|use_lora|lora_modules_"
+     "to_save|"
+     "adapter|adapters|dora|use_dora|finetuning_type|tuner|tuner_type|train_type",
+     NULL, "mop trains all parameters; it has no adapters"},
+    {"dropout|hidden_dropout|attention_dropout|neftune_noise_alpha|label_smoothing_factor|label_smoothing", NULL, "there is none in mop"},
+    /* where from and where to */
+    {"output_dir|checkpoint.folder|output|save|save_dir|save_folder|dump_folder|output_folder|checkpoint_dir|ckpt_dir", "out",
+     "it must hold no run yet, or train.resume=auto goes on"},
+    {"model_name_or_path|model_name|model|base_model|pretrained_model_name_or_path|load|init_from|initial_load_path|hf_assets_path|model_id|"
+     "pretrained_checkpoint",
+     "model.init", "it is a folder on this machine; mop downloads nothing"},
+    {"config_name|config_path|model_config", "model.config", "with model.init=random"},
+    {"tokenizer_name|tokenizer_path|tokenizer_model|tokenizer_name_or_path|tokenizer_type|vocab_file|merge_file", "tokenizer", NULL},
+    {"train_file|dataset|dataset_name|dataset_path|data_path|train_data_path|train_files|train_data|datasets|dataset_dir|training_data|data_files|"
+     "train_dataset",
+     "data.train", "it is files on this machine; mop downloads nothing"},
+    {"validation_file|eval_file|valid_data_path|eval_dataset|validation_dataset|valid_file|eval_data|test_file|valid_data", "data.valid", NULL},
+    {"val_size|validation_split_percentage|test_size|val_set_size|validation_split|eval_split|split", "data.valid_fraction",
+     "it is a share, from 0 to 0.9"},
+    {"packing|neat_packing|sample_packing|pack_sequences|eval_packing", NULL,
+     "sequences are always packed; data.pack says whether documents see each other"},
+    {"reset_attention_mask|reset_position_ids|document_masking|eod_mask_loss", "data.pack",
+     "document confines attention and positions to each document"},
+    {"seed|random_seed|data_seed", "train.seed", NULL},
+    {"preprocessing_num_workers|dataloader_num_workers|num_workers|dataloader_pin_memory|dataset_num_proc", NULL,
+     "token files are mapped, not read by workers; threads= is what computes"},
+    {"text_column|dataset_text_field|text_column_name|content_key|json_keys", NULL, "JSONL records hold \"text\", or \"prompt\" and \"completion\""},
+    {"streaming|max_samples|max_train_samples", NULL,
+     "token files are mapped and read in the order that train.seed gives; train.steps says how much"},
+    /* saving, looking, going on */
+    {"save_steps|checkpoint.interval|save_interval|checkpoint_interval|checkpoint_every|save_every|ckpt_interval", "ckpt.every", NULL},
+    {"save_total_limit|keep_latest_k|keep_last_n|max_checkpoints|keep_last_n_checkpoints", "ckpt.keep", NULL},
+    {"save_strategy|save_only_model|save_safetensors|save_on_each_node", NULL, "checkpoints come every ckpt.every steps, whole, as safetensors"},
+    {"resume_from_checkpoint|resume|auto_resume|load_checkpoint|resume_from", "train.resume=auto", "it goes on from the newest checkpoint in out"},
+    {"overwrite_output_dir|exist_ok|overwrite|force", NULL, "a folder that holds a model or a run is never overwritten; choose another out"},
+    {"eval_steps|validation.freq|eval_interval|validation_interval|val_check_interval|eval_every", "train.valid_every", NULL},
+    {"eval_iters|validation.steps|max_eval_samples|limit_val_batches|eval_max_batches", "train.valid_sequences", "it counts sequences"},
+    {"eval_strategy|evaluation_strategy|do_eval|eval_on_start", "train.valid_every",
+     "a run with data.valid or data.valid_fraction validates at its end, and every that many steps"},
+    {"do_train|do_predict", NULL, "mop train trains, mop eval evaluates, mop generate generates"},
+    {"logging_steps|log_interval|log_freq|logging_first_step|print_every", NULL, "every step is in OUT/log.jsonl and in TensorBoard's files"},
+    {"report_to|wandb|wandb_project|use_wandb|run_name|tensorboard_dir|logging_dir|enable_tensorboard|log_to", NULL,
+     "OUT holds log.jsonl and TensorBoard's files, always; mop plot OUT draws them"},
+    {"push_to_hub|hub_model_id|hub_token|trust_remote_code|use_auth_token|cache_dir|revision", NULL,
+     "mop speaks with no server; OUT is a Hugging Face folder"},
+    {"logging_level|log_level|verbosity|verbose|quiet", "log.level", "it is a number from 0 to 5"},
+    /* memory */
+    {"gradient_checkpointing|activation_checkpoint|activation_checkpoint.mode|activation_checkpointing|recompute_granularity|recompute_activations|"
+     "recompute_method|use_"
+     "gradient_checkpointing|"
+     "enable_activation_checkpointing",
+     "stash.strategy=recompute", "auto, the default, computes again only where memory asks for it"},
+    {"offload|cpu_offload|offload_optimizer|offload_param|optimizer_cpu_offload|fsdp_cpu_offload", NULL, "everything lies in the host's memory"},
+    {"flash_attention|use_flash_attn|use_flash_attention_2|attn_implementation|attention_backend|flash_attn|sdpa", NULL,
+     "attention never holds a matrix of scores; there is nothing to choose"},
+    {"torch_compile|compile|use_liger_kernel|liger_kernel|use_unsloth|torchdynamo|moe_grouped_gemm|use_kernels|cuda_graphs|enable_cuda_graph", NULL,
+     "kernels are compiled in, the best for the CPU are taken, and mop doctor shows them"},
+    {"moe_token_dispatcher_type|moe_permute_fusion|moe_router_dtype|use_grouped_mm", NULL, "experts.strategy says how tokens come to their experts"},
+    {"moe_expert_capacity_factor|capacity_factor|moe_pad_expert_input_to_capacity|token_drop_policy|moe_token_drop_policy", NULL,
+     "no token is ever dropped"},
+    /* ranks */
+    {"nproc_per_node|num_processes|num_gpus|n_gpus|gpus|devices|world_size|num_gpus_per_node|gpus_per_node", "ranks",
+     "it runs ranks as threads of one process; under mpirun or srun leave it out (docs/clusters.md)"},
+    {"nnodes|num_nodes|num_machines|master_addr|master_port|node_rank|machine_rank|local_rank|rdzv_endpoint|rdzv_backend|hostfile", NULL,
+     "mpirun or srun start the ranks (docs/clusters.md)"},
+    {"expert_model_parallel_size|expert_parallel_degree|expert_parallel_size|ep_size|ep|moe_expert_parallel_size", "mesh.expert", NULL},
+    {"context_parallel_size|context_parallel_degree|cp|cp_size|sequence_parallel_size|ulysses_sequence_parallel_size|ulysses_degree|sp_size|ring_"
+     "attn_size",
+     "mesh.seq", NULL},
+    {"tensor_model_parallel_size|tensor_parallel_degree|tp|tp_size|tensor_parallel_size|expert_tensor_parallel_size", NULL,
+     "no matrix is cut over ranks but the head: mesh.seq shares a sequence, mesh.expert the experts, mesh.vocab the vocabulary"},
+    {"sequence_parallel|async_tensor_parallel", NULL, "mesh.seq is the number of ranks that share a sequence"},
+    {"pipeline_model_parallel_size|pipeline_parallel_degree|pp|pp_size|virtual_pipeline_model_parallel_size|num_layers_per_virtual_pipeline_stage|"
+     "pipeline_parallel_schedule",
+     NULL, "there are no pipeline stages: dense weights are gathered layer by layer (dense.strategy=zero3)"},
+    {"data_parallel_shard_degree|data_parallel_replicate_degree|dp|dp_size|data_parallel_size|dp_shard|dp_replicate", NULL,
+     "every rank holds its shard of all; dense.strategy says whether dense weights are gathered layer by layer"},
+    {"deepspeed|ds_config|deepspeed_config|zero_stage|zero_optimization|zero|use_distributed_optimizer|distributed_optimizer", "dense.strategy",
+     "zero3, the default, is stage 3; masters, moments and gradients are sharded always"},
+    {"fsdp|fsdp_config|fsdp_transformer_layer_cls_to_wrap|use_fsdp|fully_shard|fsdp_sharding_strategy", "preset=fsdp",
+     "it is the baseline; preset=mop, the default, holds less"},
+    {"ddp_find_unused_parameters|ddp_timeout|ddp_backend|overlap_grad_reduce|overlap_param_gather|nccl_timeout", NULL,
+     "ranks overlap what they send with what they compute by themselves"},
+    {"no_cuda|use_cpu|device|device_map|accelerator|use_cuda|gpu", NULL, "mop computes on the CPU"},
+    {"num_threads|cpu_threads|omp_num_threads|num_cpus", "threads", NULL},
+    /* the model, as config.json and Megatron name it */
+    {"hidden_size|d_model|n_embd|dim", "model.hidden", NULL},
+    {"num_hidden_layers|num_layers|n_layers|n_layer", "model.layers", NULL},
+    {"num_attention_heads|n_heads|n_head", "model.heads", NULL},
+    {"num_key_value_heads|num_query_groups|n_kv_heads", "model.kv_heads", NULL},
+    {"kv_channels", "model.head_dim", NULL},
+    {"vocab_size|padded_vocab_size|make_vocab_size_divisible_by", "model.vocab", NULL},
+    {"intermediate_size|ffn_hidden_size|ffn_dim", "model.dense_width", "of layers without experts; model.expert_width is that of an expert"},
+    {"moe_intermediate_size|moe_ffn_hidden_size|moe_inter_dim|expert_ffn_size", "model.expert_width", NULL},
+    {"num_experts|num_local_experts|n_routed_experts|moe_num_experts", "model.experts", NULL},
+    {"num_experts_per_tok|moe_router_topk|moe_top_k|num_experts_per_token|moe_router_top_k", "model.top_k", NULL},
+    {"max_position_embeddings|max_positions|n_positions", "model.max_positions", NULL},
+    {"rope_theta|rotary_base|rope_base", "model.rope_theta", NULL},
+    {"tie_word_embeddings|untie_embeddings_and_output_weights|share_embeddings|weight_tying", "model.tied", NULL},
+    {"model_type|architectures|arch", "model.family", NULL},
+    {"router_aux_loss_coef|moe_aux_loss_coeff|aux_loss_alpha|router_aux_loss_factor|aux_loss_coef|load_balance_coeff|moe_aux_loss_coef",
+     "train.aux_coef", NULL},
+    {"moe_router_bias_update_rate|bias_update_speed|router_bias_update_rate", "experts.balance_rate", NULL},
+    {"router_z_loss_coef|moe_z_loss_coeff|z_loss|router_jitter_noise|moe_input_jitter_eps", NULL,
+     "the router has the load-balancing loss (train.aux_coef) or the balancing bias (experts.balance_rate)"},
+    /* generation */
+    {"max_new_tokens|max_tokens|n_predict|num_tokens", "tokens", NULL},
+    {"do_sample|greedy", "temperature=0", "it takes the most likely token; above 0 it samples"},
+    {"num_beams|beam_size|min_p|typical_p|no_repeat_ngram_size|presence_penalty|frequency_penalty", NULL,
+     "generation has temperature, top_k, top_p and repetition_penalty"},
+    {"stop_strings|stop_sequences|stop_token", "stop", NULL},
+    {"temp", "temperature", NULL},
+    {"input|text_prompt|prompt_text", "prompt", NULL},
+    {NULL, NULL, NULL},
+};
+
+/* Commands. */
+const struct opt_word cli_command_words[] = {
+    {"sft|finetune|fine_tune|pretrain|fit|pt|full|training", "train", NULL},
+    {"evaluate|evaluation|valid|validate|test|perplexity|ppl|score|lm_eval", "eval", NULL},
+    {"infer|inference|predict|sample|run|complete|completion|gen", "generate", NULL},
+    {"encode|preprocess|preprocess_data|prepare|detokenize|decode|pretokenize", "tokenize", NULL},
+    {"train_tokenizer|bpe", "tokenizer-train", NULL},
+    {"compare|check|validate_checkpoint|diff", "verify", NULL},
+    {"info|env|env_info|system|devices", "doctor", NULL},
+    {"benchmark|profile|throughput", "bench", NULL},
+    {"options|usage|man", "help", NULL},
+    {"convert|export|merge|merge_adapter|save_hf|to_hf|from_hf", NULL, "mop reads and writes Hugging Face folders; there is nothing to convert"},
+    {"chat|serve|server|api|webui", NULL, "mop generate writes text; nothing is served"},
+    {NULL, NULL, NULL},
+};
