@@ -61,6 +61,7 @@ struct options {
     struct experts_opts experts;
     struct vocab_opts vocab;
     struct mesh_opts mesh;
+    struct device_opts device;
     struct stash_opts stash;
     struct ckpt_opts ckpt;
 };

@@ -41,6 +41,7 @@ static err_t open_run(struct eval *e, int64_t rows, int64_t seq, int64_t positio
                                 .positions = positions,
                                 .act = e->o.model.dtype == MODEL_BF16 ? DT_BF16 : DT_F32,
                                 .threads = threads,
+                                .device = &e->o.device,
                                 .advice = "lower data.seq"};
     return run_open(&e->run, &e->src, &u);
 }

@@ -143,6 +143,7 @@ static err_t open_model(const struct options *o, const struct model_src *src, in
                                 .positions = positions,
                                 .act = o->model.dtype == MODEL_BF16 ? DT_BF16 : DT_F32,
                                 .cache = true,
+                                .device = &o->device,
                                 .threads = threads,
                                 .advice = "lower tokens= or shorten the prompt"};
     return run_open(run, src, &u);

@@ -18,6 +18,7 @@ static err_t train_rank(void *arg, int rank, struct comm *world) {
                             .optim = &o->optim,
                             .rooms = {&o->dense, &o->attention, &o->experts, &o->vocab},
                             .mesh = &o->mesh,
+                            .device = &o->device,
                             .stash = &o->stash,
                             .ckpt = &o->ckpt,
                             .out = o->cli.out,

@@ -28,6 +28,7 @@ int cli_tables(struct opt_table out[OPT_TABLES], struct options *values) {
         {"train", train_opt_list, &values->train},
         {"optim", optim_opt_list, &values->optim},
         {"mesh", mesh_opt_list, &values->mesh},
+        {"device", device_opt_list, &values->device},
         {"dense", dense_opt_list, &values->dense},
         {"attention", attention_opt_list, &values->attention},
         {"experts", experts_opt_list, &values->experts},

@@ -161,6 +161,7 @@ static err_t open_run(struct loop *p) {
                           .act = j->model->dtype == MODEL_BF16 ? DT_BF16 : DT_F32,
                           .train = true,
                           .threads = j->threads,
+                          .device = j->device,
                           .optim = j->optim,
                           .rooms = j->rooms,
                           .world = p->world,

@@ -137,8 +137,21 @@ static int64_t sum_of(const int64_t dry[ARENAS]) {
 
 static const struct mesh_opts mesh_defaults = {.seq = 1};
 
+/* The deferred device orders communication of ranks that are threads, and begins it when it likes. */
+static err_t check_device(const struct run_setup *u) {
+    if (!u->device || u->device->kind != DEVICE_DEFERRED || !u->world) return OK;
+    if (u->world->size > 1 && !comm_is_threads(u->world))
+        return FAIL(ERR_USAGE, "device=deferred knows ranks that are threads only; start it without mpirun or srun, with ranks=%d", u->world->size);
+    if (u->mesh && u->mesh->check)
+        return FAIL(ERR_USAGE, "comm.check compares operations as they are begun, which device=deferred does in an order of its own; leave out one of them");
+    return OK;
+}
+
 static err_t open_inner(struct run *r, const struct run_setup *u) {
-    TRY(device_new(u->device, u->threads, &r->device));
+    struct device_opts device = u->device ? *u->device : (struct device_opts){0};
+    TRY(check_device(u));
+    if (r->shape.split.rank > 0) device.drop = 0; /* one rank's wait */
+    TRY(device_new(&device, u->threads, &r->device));
     if (u->isa && strcmp(u->isa, "reference") == 0) kernels_reference(&r->ex.kernels);
     else TRY(kernels_cpu(u->isa, &r->ex.kernels));
     r->ex.s = &r->device.compute;

@@ -51,6 +51,7 @@ struct job {
     const struct optim_opts *optim;
     struct room_opts rooms;
     const struct mesh_opts *mesh;
+    const struct device_opts *device; /* NULL: the cpu device */
     const struct stash_opts *stash;
     const struct ckpt_opts *ckpt;
     const char *out, *tokenizer;
