@@ -1,6 +1,7 @@
 /* Ranks as threads of one process: starting, sleeping, failing. */
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/relax.h"
 #include "base/thread.h"
 #include "comm/local_int.h"
 
@@ -62,7 +63,7 @@ void local_ring(struct local_world *w, const int *ranks, int count) {
 
 void local_sleep(struct local_seat *s, uint64_t seen, const struct comm_request *r) {
     struct local_world *w = s->world;
-    for (int i = 0; i < SPINS && atomic_load(&s->rings) == seen; i++) __builtin_ia32_pause();
+    for (int i = 0; i < SPINS && atomic_load(&s->rings) == seen; i++) cpu_relax();
     if (atomic_load(&s->rings) != seen) return;
     pthread_mutex_lock(&w->lock);
     if (atomic_load(&s->rings) == seen && !atomic_load(&w->stopped)) {
