@@ -112,6 +112,10 @@ bench-peers:
 	+$(MAKE) -j$(JOBS) all
 	bench/peers/run.sh $(BUILD)/mop $(BUILD)/peers
 
+# this tree's results beside those of another commit, bit for bit: make same-bits OLD=2853ebc
+same-bits: all
+	tools/same_bits.sh $(OLD) $(BUILD)/mop
+
 docs: all
 	mkdir -p docs
 	$(BUILD)/mop help markdown > docs/options.md
@@ -126,4 +130,4 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all tests deps deps-ci check check-all check-sanitized sanitized install demo results bench-peers docs format lint clean
+.PHONY: all tests same-bits deps deps-ci check check-all check-sanitized sanitized install demo results bench-peers docs format lint clean
