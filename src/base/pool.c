@@ -31,8 +31,8 @@ struct pool {
     pthread_cond_t wake, done;
     atomic_bool stop, waiting; /* waiting: the caller sleeps until its job is done */
     _Atomic int sleepers;
-    struct job job[JOBS];     /* job g in place g % JOBS */
-    _Atomic uint64_t next;    /* the job's number, and of its tasks the next to be claimed: g << INDEX_BITS | i */
+    struct job job[JOBS];  /* job g in place g % JOBS */
+    _Atomic uint64_t next; /* the job's number, and of its tasks the next to be claimed: g << INDEX_BITS | i */
 };
 
 struct seat {

@@ -52,7 +52,7 @@ static err_t measure(const struct call *c, struct comm *world, struct sides *s) 
     TRY(golden_open(o->model.init, &s->src, &s->golden));
     const struct run_setup how = {.keep = o->stash.strategy == STASH_KEEP,
                                   .threads = threads,
-                                .device = &o->device,
+                                  .device = &o->device,
                                   .isa = c->own->isa,
                                   .rooms = {&o->dense, &o->attention, &o->experts, &o->vocab},
                                   .world = world,

@@ -143,7 +143,8 @@ static err_t check_device(const struct run_setup *u) {
     if (u->world->size > 1 && !comm_is_threads(u->world))
         return FAIL(ERR_USAGE, "device=deferred knows ranks that are threads only; start it without mpirun or srun, with ranks=%d", u->world->size);
     if (u->mesh && u->mesh->check)
-        return FAIL(ERR_USAGE, "comm.check compares operations as they are begun, which device=deferred does in an order of its own; leave out one of them");
+        return FAIL(ERR_USAGE,
+                    "comm.check compares operations as they are begun, which device=deferred does in an order of its own; leave out one of them");
     return OK;
 }
 
