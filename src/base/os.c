@@ -143,7 +143,7 @@ void os_free_list(char **names, int64_t count) {
     free(names);
 }
 
-err_t os_open_read(const char *path, int *fd, int64_t *bytes) {
+err_t os_open_raw(const char *path, int *fd, int64_t *bytes) {
     /* O_NONBLOCK: a pipe without a writer is refused below rather than waited for; ordinary files do not know it */
     char why[OS_WHY_MAX];
     int f = fault_hit(FAULT_OPEN) ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -156,6 +156,18 @@ err_t os_open_read(const char *path, int *fd, int64_t *bytes) {
     *fd = f;
     *bytes = st.st_size;
     return OK;
+}
+
+err_t os_open_read(const char *path, int *fd, int64_t *bytes) {
+    static const char pointer[] = "version https://git-lfs.github.com/spec/";
+    enum { MOST = 1024 }; /* pointers have some 130 bytes */
+    char begin[sizeof pointer - 1];
+    TRY(os_open_raw(path, fd, bytes));
+    const bool is = *bytes >= (int64_t)sizeof begin && *bytes <= MOST && pread(*fd, begin, sizeof begin, 0) == (ssize_t)sizeof begin &&
+                    memcmp(begin, pointer, sizeof begin) == 0;
+    if (!is) return OK;
+    os_close(*fd);
+    return FAIL(ERR_FORMAT, "%s is a Git LFS pointer, not the file that it stands for; run `git lfs pull` in its folder", path);
 }
 
 err_t os_read_at(int fd, const char *path, void *to, int64_t bytes, int64_t offset) {
@@ -205,7 +217,7 @@ err_t os_write_open(struct os_writer *w, const char *path) {
     memset(w, 0, sizeof *w);
     if (snprintf(w->path, sizeof w->path, "%s", path) >= (int)sizeof w->path - 16)
         return FAIL(ERR_USAGE, "the path %.60s... is longer than %d bytes; use a shorter one", path, OS_PATH_MAX - 17);
-    (void)snprintf(w->tmp, sizeof w->tmp, "%.*s.part", OS_PATH_MAX - 16, path);
+    (void)snprintf(w->tmp, sizeof w->tmp, "%.*s.mop-part", OS_PATH_MAX - 16, path);
     struct stat st; /* the rename at the end would put a file in the place of a device or a pipe */
     if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
         return FAIL(ERR_IO, "%s is there and is not an ordinary file; it is not replaced, choose another path", path);

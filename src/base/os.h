@@ -32,10 +32,16 @@ void os_free_list(char **names, int64_t count);
 /* A whole file, at most max_bytes, with a NUL behind it. Owned by the caller: free. */
 MUST err_t os_read_all(const char *path, int64_t max_bytes, char **data, int64_t *bytes);
 
-/* Random access. `path` in the calls is for the messages. */
+/* Random access. `path` in the calls is for the messages. A Git LFS pointer in the place of a file is ERR_FORMAT; os_open_raw takes it for
+ * the file, to copy it. */
 MUST err_t os_open_read(const char *path, int *fd, int64_t *bytes);
+MUST err_t os_open_raw(const char *path, int *fd, int64_t *bytes);
 MUST err_t os_read_at(int fd, const char *path, void *to, int64_t bytes, int64_t offset); /* all of it or an error */
 void os_close(int fd);
+
+/* ERR_USAGE unless nothing is at `path`, nothing is in it yet, or `ours` knows its first bytes (64 KiB at most) as those of `what`: a file that
+ * was named by mistake is not lost. */
+MUST err_t os_may_replace(const char *path, bool (*ours)(const char *begin, int64_t bytes), const char *what);
 
 /* Input read from its beginning to its end, once: a file, a pipe, or "-", standard input. *bytes is -1 where they are not known before. */
 bool os_is_file(const char *path); /* an ordinary one */

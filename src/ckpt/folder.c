@@ -203,7 +203,7 @@ static err_t put_copy(struct folder *f, const char *name, const char *from) {
     int fd;
     int64_t bytes;
     TRY(os_join(path, f->dir, name));
-    TRY(os_open_read(from, &fd, &bytes));
+    TRY(os_open_raw(from, &fd, &bytes));
     struct os_writer w = {0};
     XXH3_state_t state;
     unsigned char sum[SUM_BYTES];

@@ -91,6 +91,9 @@ MUST err_t cli_help(const char *name);
  * (a warning says so). New: tokenizer_close. cmd_generate.c */
 MUST err_t cli_tokenizer(const struct options *o, bool needed, struct tokenizer **out);
 
+/* A prompt out of a file or, "-", standard input; a line's end at its end is none of it. Owned by the caller: free. */
+MUST err_t cli_read_prompt(const char *path, char **text, int64_t *bytes); /* prompt.c */
+
 /* What `mop help` prints besides help on commands; ends with name NULL. */
 struct cli_topic {
     const char *name;

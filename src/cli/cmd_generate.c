@@ -12,7 +12,7 @@
 
 enum print_what { PRINT_TEXT, PRINT_IDS };
 struct generate_opts {
-    const char *prompt, *ids, *stop;
+    const char *prompt, *prompt_file, *ids, *stop;
     int64_t tokens, top_k, seed;
     double temperature, top_p, repetition_penalty;
     int print;
@@ -21,6 +21,10 @@ struct generate_opts {
 #define FIELD(name) offsetof(struct generate_opts, name)
 const struct opt generate_opt_list[] = {
     {.key = "prompt", .type = OPT_TEXT, .offset = FIELD(prompt), .help = "text to continue"},
+    {.key = "prompt_file",
+     .type = OPT_PATH,
+     .offset = FIELD(prompt_file),
+     .help = "file with it; -: standard input; a line's end at its end is left out"},
     {.key = "ids", .type = OPT_TEXT, .offset = FIELD(ids), .help = "ids to continue instead of a prompt, as a JSON array"},
     {.key = "tokens", .type = OPT_INT, .offset = FIELD(tokens), .def = "128", .lo = 1, .hi = 1e6, .help = "tokens to make at most"},
     {.key = "temperature",
@@ -98,13 +102,13 @@ static err_t ids_of_json(const char *text, int64_t vocab, struct tok_ids *out) {
     return err;
 }
 
-static err_t ids_of_prompt(const struct tokenizer *t, const char *prompt, int64_t vocab, struct tok_ids *out) {
+static err_t ids_of_prompt(const struct tokenizer *t, const char *prompt, int64_t bytes, int64_t vocab, struct tok_ids *out) {
     struct tok_scratch *scratch;
     TRY(tok_scratch_new(t, &scratch));
-    err_t err = tokenizer_encode(t, scratch, prompt, (int64_t)strlen(prompt), out);
+    err_t err = tokenizer_encode(t, scratch, prompt, bytes, out);
     tok_scratch_free(scratch);
     TRY(err);
-    if (out->count == 0) return FAIL(ERR_USAGE, "the prompt is empty; write prompt=TEXT with at least one character");
+    if (out->count == 0) return FAIL(ERR_USAGE, "the prompt is empty; give at least one character");
     for (int64_t i = 0; i < out->count; i++)
         if (out->ids[i] >= vocab)
             return FAIL(ERR_FORMAT, "the tokenizer gives id %d, the model has only %lld; they do not belong together", out->ids[i], (long long)vocab);
@@ -119,11 +123,22 @@ err_t cli_tokenizer(const struct options *o, bool needed, struct tokenizer **out
     return os_exists(path) ? tokenizer_try(path, needed, out) : OK;
 }
 
+static err_t ids_of_file(const struct tokenizer *t, const char *path, int64_t vocab, struct tok_ids *out) {
+    char *text;
+    int64_t bytes;
+    TRY(cli_read_prompt(path, &text, &bytes));
+    err_t err = ids_of_prompt(t, text, bytes, vocab, out);
+    free(text);
+    return err;
+}
+
 /* What is to be continued, with room for the new ids. */
 static err_t read_prompt(const struct generate_opts *g, const struct model_src *src, const struct tokenizer *t, struct tok_ids *ids) {
-    if (g->ids && g->prompt) return FAIL(ERR_USAGE, "prompt= and ids= are both given; give one of them");
+    if ((g->ids != NULL) + (g->prompt != NULL) + (g->prompt_file != NULL) > 1)
+        return FAIL(ERR_USAGE, "more than one of prompt=, prompt_file= and ids= is given; give one of them");
     if (g->ids) TRY(ids_of_json(g->ids, src->spec.vocab, ids));
-    else if (t && g->prompt) TRY(ids_of_prompt(t, g->prompt, src->spec.vocab, ids));
+    else if (t && g->prompt_file) TRY(ids_of_file(t, g->prompt_file, src->spec.vocab, ids));
+    else if (t && g->prompt) TRY(ids_of_prompt(t, g->prompt, (int64_t)strlen(g->prompt), src->spec.vocab, ids));
     else return FAIL(ERR_USAGE, "nothing to continue: give prompt=TEXT%s, or ids='[5,9,2]'", t ? "" : " with tokenizer=FILE");
     int32_t *more = realloc(ids->ids, sizeof(int32_t) * (size_t)(ids->count + g->tokens));
     if (!more) return FAIL(ERR_NOMEM, "out of memory for %lld ids; lower tokens=", (long long)(ids->count + g->tokens));
@@ -199,7 +214,7 @@ err_t cmd_generate(int argc, char **argv) {
     TRY(cli_load(argc, argv, &own, &o, &set));
     err_t err = OK;
     TRY_OR(model_src_open(&o.model, NULL, 0, &src), done);
-    TRY_OR(cli_tokenizer(&o, g.prompt || g.print == PRINT_TEXT || (g.stop && !is_endless(&g)), &t), done);
+    TRY_OR(cli_tokenizer(&o, g.prompt || g.prompt_file || g.print == PRINT_TEXT || (g.stop && !is_endless(&g)), &t), done);
     if (!is_endless(&g)) TRY_OR(model_ends(&src, t, &ends), done);
     TRY_OR(make(&o, &g, &src, t, &ends, &run, &ids, &text_out), done);
 done:

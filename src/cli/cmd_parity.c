@@ -20,6 +20,8 @@ const struct opt parity_opt_list[] = {
     {.key = NULL},
 };
 
+static bool is_dump(const char *begin, int64_t bytes) { return memmem(begin, (size_t)bytes, "\"made_by\":\"mop\"", 15) != NULL; }
+
 /* Nothing is written into the golden folder, or a dump could take the place of what it is to be held against. */
 static err_t check_dump(const char *dump, const char *dir) {
     char folder[OS_PATH_MAX];
@@ -30,7 +32,7 @@ static err_t check_dump(const char *dump, const char *dir) {
     bool same;
     TRY(os_same_file(slash ? folder : ".", dir, &same));
     if (same) return FAIL(ERR_USAGE, "dump=%s lies in the folder that is compared, which stays as it is; write it elsewhere", dump);
-    return OK;
+    return os_may_replace(dump, is_dump, "a file that dump= wrote");
 }
 
 struct call {

@@ -39,6 +39,14 @@ static void page(FILE *f, const struct plot_run *r, const char *name) {
     (void)fputs("</body>\n</html>\n", f);
 }
 
+/* As plot_svg and page begin. */
+static bool is_plot(const char *begin, int64_t bytes) {
+    static const char svg[] = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"", title[] = "role=\"img\">\n<title>",
+                      html[] = "<!DOCTYPE html>\n<html lang=\"en\">";
+    const bool drawn = memmem(begin, (size_t)bytes, svg, sizeof svg - 1) && memmem(begin, (size_t)bytes, title, sizeof title - 1);
+    return drawn && (memcmp(begin, svg, sizeof svg - 1) == 0 || memcmp(begin, html, sizeof html - 1) == 0);
+}
+
 static err_t draw(const struct plot_run *r, const char *run, const char *out) {
     char room[OS_PATH_MAX], *text = NULL;
     size_t bytes = 0;
@@ -70,6 +78,7 @@ err_t cmd_plot(int argc, char **argv) {
     const char *out = err == OK && own.out ? own.out : standard;
     if (err == OK && !ends_in(out, ".svg") && !ends_in(out, ".html"))
         err = FAIL(ERR_USAGE, "out=%.200s ends neither in .svg nor in .html; choose the kind of picture by the name", out);
+    if (err == OK) err = os_may_replace(out, is_plot, "a picture of mop plot");
     if (err == OK) err = plot_load(run, &r);
     if (err == OK) err = draw(&r, run, out);
     if (err == OK) (void)printf("%s: steps %lld, validations %lld\n", out, (long long)r.loss.n, (long long)r.valid.n);

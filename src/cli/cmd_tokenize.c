@@ -13,7 +13,7 @@
 struct tokenize_opts {
     const char *tokenizer, *in, *out, *ids, *decode, *text, *document_end;
     int invalid_utf8, format;
-    int64_t threads;
+    int64_t threads, log_level;
     bool eos;
 };
 
@@ -36,6 +36,7 @@ const struct opt tokenize_opt_list[] = {
     {"eos", OPT_BOOL, offsetof(struct tokenize_opts, eos), "true", NULL, 0, 0,
      "end each document of a token file with the tokenizer's end-of-document token"},
     {"threads", OPT_INT, offsetof(struct tokenize_opts, threads), "0", NULL, 0, 1024, "threads; 0: one per CPU; the result does not depend on it"},
+    {"log.level", OPT_INT, offsetof(struct tokenize_opts, log_level), "3", NULL, 0, 5, "0 errors, 1 warnings, 2 once per run, 3 progress"},
     {0},
 };
 
@@ -47,9 +48,24 @@ struct lines {
     bool inside; /* of an array of ids */
 };
 
-static err_t lines_open(struct lines *l, const char *path) {
+/* The first line, or what is seen of it, is of ids, or a string. */
+static bool is_ids(const char *begin, int64_t bytes) {
+    int64_t n = 1;
+    while (n < bytes && begin[n] && strchr("0123456789,", begin[n])) n++;
+    return begin[0] == '[' && (n == bytes || (begin[n] == ']' && (n + 1 == bytes || begin[n + 1] == '\n')));
+}
+
+static bool is_texts(const char *begin, int64_t bytes) {
+    const char *end = memchr(begin, '\n', (size_t)bytes);
+    return begin[0] == '"' && (!end || (end > begin + 1 && end[-1] == '"'));
+}
+
+/* texts: or ids. */
+static err_t lines_open(struct lines *l, const char *path, bool texts) {
     l->to_stdout = strcmp(path, "-") == 0;
-    return l->to_stdout ? OK : os_write_open(&l->os, path);
+    if (l->to_stdout) return OK;
+    TRY(texts ? os_may_replace(path, is_texts, "a file of texts as JSON strings") : os_may_replace(path, is_ids, "a file of ids"));
+    return os_write_open(&l->os, path);
 }
 
 static err_t lines_write(struct lines *l, const char *text, size_t bytes) {
@@ -86,7 +102,7 @@ static int threads_of(const struct tokenize_opts *o) { return o->threads ? (int)
 
 static err_t encode_to_lines(const struct tokenizer *t, struct corpus *c, const struct tokenize_opts *o) {
     struct lines lines = {0};
-    TRY(lines_open(&lines, o->ids));
+    TRY(lines_open(&lines, o->ids, false));
     const struct encode_in in = {.tokenizer = t, .corpus = c, .threads = threads_of(o), .eos = -1, .each = print_ids, .ctx = &lines};
     return lines_close(&lines, encode_corpus(&in));
 }
@@ -165,7 +181,7 @@ static err_t decode(const struct tokenizer *t, const struct tokenize_opts *o) {
     TRY(jsonl_open(o->decode, o->invalid_utf8, &in));
     struct lines lines = {0};
     struct tok_ids ids = {0};
-    err_t err = lines_open(&lines, o->text);
+    err_t err = lines_open(&lines, o->text, true);
     if (err == OK) err = lines_close(&lines, decode_records(t, in, &lines, &ids));
     free(ids.ids);
     jsonl_close(in);
@@ -201,7 +217,10 @@ err_t cmd_tokenize(int argc, char **argv) {
     struct opt_set *set;
     TRY(opt_new(&table, 1, &set));
     err_t err = cli_options(argc, argv, set);
-    if (err == OK) err = run(&o, opt_given(set, "eos"));
+    if (err == OK) {
+        log_set_level((int)o.log_level);
+        err = run(&o, opt_given(set, "eos"));
+    }
     opt_free(set);
     return err;
 }

@@ -1,16 +1,17 @@
 /* mop tokenizer-train: a tokenizer.json from the same texts that mop tokenize reads. */
+#include "base/json.h"
+#include "base/log.h"
 #include "base/os.h"
 #include "cli/cli.h"
 #include "data/tokenizer_train.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct trainer_opts {
     const char *in, *out, *special, *document_end;
-    int64_t vocab;
+    int64_t vocab, log_level;
     int pattern, invalid_utf8, format;
 };
 
@@ -23,6 +24,7 @@ const struct opt tokenizer_train_opt_list[] = {
     {"pattern", OPT_CHOICE, offsetof(struct trainer_opts, pattern), "gpt2", "gpt2|qwen|llama3", 0, 0,
      "how text is cut into words: as this family does"},
     {"special", OPT_TEXT, offsetof(struct trainer_opts, special), "<|endoftext|>", NULL, 0, 0, "special tokens, comma-separated (\\, is a comma)"},
+    {"log.level", OPT_INT, offsetof(struct trainer_opts, log_level), "3", NULL, 0, 5, "0 errors, 1 warnings, 2 once per run, 3 progress"},
     {"data.invalid_utf8", OPT_CHOICE, offsetof(struct trainer_opts, invalid_utf8), "error", "error|replace", 0, 0,
      "invalid UTF-8 is an error, or U+FFFD takes its place"},
     {"data.format", OPT_CHOICE, offsetof(struct trainer_opts, format), "auto", "auto|text|jsonl", 0, 0,
@@ -32,6 +34,8 @@ const struct opt tokenizer_train_opt_list[] = {
      "line:TEXT (a line that is TEXT)"},
     {0},
 };
+
+static const char *const CONFIG_KEYS[] = {"tokenizer_class", "clean_up_tokenization_spaces", "add_prefix_space", "eos_token"};
 
 /* The texts of a corpus: each span is a text of its own, as it is when it is encoded. */
 struct texts {
@@ -63,18 +67,54 @@ static err_t split(const char *text, char ***names, int64_t *count) {
     return OK;
 }
 
-/* tokenizer_config.json beside a tokenizer.json: transformers' AutoTokenizer needs it to read the folder, and it says which token ends a
- * document (the first special one). A tokenizer of another name stands alone. */
-static err_t write_config(const char *tokenizer, const char *eos) {
-    static const char name[] = "tokenizer.json";
+/* A file beside the tokenizer. */
+static err_t beside(const char *tokenizer, const char *name, char path[OS_PATH_MAX]) {
     const char *slash = strrchr(tokenizer, '/'), *base = slash ? slash + 1 : tokenizer;
-    if (strcmp(base, name) != 0) return OK;
-    char path[OS_PATH_MAX];
-    if (snprintf(path, sizeof path, "%.*stokenizer_config.json", (int)(base - tokenizer), tokenizer) >= (int)sizeof path)
+    if (snprintf(path, OS_PATH_MAX, "%.*s%s", (int)(base - tokenizer), tokenizer, name) >= OS_PATH_MAX)
         return FAIL(ERR_USAGE, "the path %.60s... is too long; use a shorter one", tokenizer);
-    json_t *root =
-        json_pack("{s:s, s:b, s:b}", "tokenizer_class", "PreTrainedTokenizerFast", "clean_up_tokenization_spaces", 0, "add_prefix_space", 0);
-    if (root && eos) (void)json_object_set_new(root, "eos_token", json_string(eos));
+    return OK;
+}
+
+/* tokenizer_config.json goes beside a tokenizer.json: transformers' AutoTokenizer needs it to read the folder, and it says which token ends a
+ * document (the first special one). A tokenizer of another name stands alone. */
+static bool has_config(const char *tokenizer) {
+    const char *slash = strrchr(tokenizer, '/');
+    return strcmp(slash ? slash + 1 : tokenizer, "tokenizer.json") == 0;
+}
+
+static bool is_tokenizer(const char *begin, int64_t bytes) {
+    return begin[0] == '{' && memmem(begin, (size_t)bytes, "\"version\"", 9) && memmem(begin, (size_t)bytes, "\"added_tokens\"", 14);
+}
+
+/* As write_config writes it: one that says more is somebody's work. */
+static bool is_config(const char *begin, int64_t bytes) {
+    json_error_t why;
+    json_t *root = json_read(begin, bytes, 0, &why);
+    size_t known = 0;
+    for (size_t i = 0; i < sizeof CONFIG_KEYS / sizeof CONFIG_KEYS[0]; i++) known += json_object_get(root, CONFIG_KEYS[i]) != NULL;
+    const bool is = json_is_object(root) && known == json_object_size(root);
+    json_decref(root);
+    return is;
+}
+
+/* Before the work: what lies where the files go may be replaced by them. */
+static err_t check_out(const char *out) {
+    char path[OS_PATH_MAX];
+    TRY(beside(out, "config.json", path));
+    if (os_exists(out) && os_exists(path))
+        return FAIL(ERR_USAGE, "%s is the tokenizer of a model, whose config.json lies beside it; it is not replaced, choose another name", out);
+    TRY(os_may_replace(out, is_tokenizer, "a tokenizer.json"));
+    if (!has_config(out)) return OK;
+    TRY(beside(out, "tokenizer_config.json", path));
+    return os_may_replace(path, is_config, "one that mop tokenizer-train wrote");
+}
+
+static err_t write_config(const char *tokenizer, const char *eos) {
+    if (!has_config(tokenizer)) return OK;
+    char path[OS_PATH_MAX];
+    TRY(beside(tokenizer, "tokenizer_config.json", path));
+    json_t *root = json_pack("{s:s, s:b, s:b}", CONFIG_KEYS[0], "PreTrainedTokenizerFast", CONFIG_KEYS[1], 0, CONFIG_KEYS[2], 0);
+    if (root && eos) (void)json_object_set_new(root, CONFIG_KEYS[3], json_string(eos));
     char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     json_decref(root);
     if (!text) return FAIL(ERR_NOMEM, "out of memory for %s", path);
@@ -85,6 +125,7 @@ static err_t write_config(const char *tokenizer, const char *eos) {
 
 static err_t run(const struct trainer_opts *o) {
     if (!o->in || !o->out) return FAIL(ERR_USAGE, "%s= is missing; see `mop help tokenizer-train`", o->in ? "out" : "in");
+    TRY(check_out(o->out));
     char **names = NULL;
     struct tokenizer_train_args a = {.next = next_text, .vocab = o->vocab, .pattern = (enum tok_pattern)o->pattern, .path = o->out};
     struct texts texts = {0};
@@ -111,7 +152,10 @@ err_t cmd_tokenizer_train(int argc, char **argv) {
     struct opt_set *set;
     TRY(opt_new(&table, 1, &set));
     err_t err = cli_options(argc, argv, set);
-    if (err == OK) err = run(&o);
+    if (err == OK) {
+        log_set_level((int)o.log_level);
+        err = run(&o);
+    }
     opt_free(set);
     return err;
 }

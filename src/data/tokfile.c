@@ -47,24 +47,11 @@ static void writer_free(struct tok_writer *w) {
     free(w);
 }
 
-/* What stands at `path` may be replaced: nothing, nothing yet, or a token file; a text named in its place by mistake is not lost. */
-static err_t check_replaced(const char *path) {
-    if (!os_exists(path)) return OK;
-    int fd;
-    int64_t bytes;
-    char begin[sizeof MAGIC] = {0};
-    TRY(os_open_read(path, &fd, &bytes));
-    err_t err = os_read_at(fd, path, begin, bytes < (int64_t)sizeof begin ? bytes : (int64_t)sizeof begin, 0);
-    os_close(fd);
-    TRY(err);
-    if (bytes > 0 && memcmp(begin, MAGIC, sizeof MAGIC) != 0)
-        return FAIL(ERR_USAGE, "%s is there and is not a token file; it is not replaced, choose another name for the token file", path);
-    return OK;
-}
+static bool is_tokens(const char *begin, int64_t bytes) { return bytes >= (int64_t)sizeof MAGIC && memcmp(begin, MAGIC, sizeof MAGIC) == 0; }
 
 err_t tok_write_open(const char *path, int64_t vocab, uint64_t fingerprint, struct tok_writer **out) {
     ENSURE(vocab > 0 && vocab <= INT32_MAX);
-    TRY(check_replaced(path));
+    TRY(os_may_replace(path, is_tokens, "a token file"));
     struct tok_writer *w = calloc(1, sizeof *w);
     if (!w) return FAIL(ERR_NOMEM, "out of memory for writing %s", path);
     w->border_room = 1024;

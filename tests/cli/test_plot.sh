@@ -117,6 +117,15 @@ count $? "the folder . has a name"
 
 # refused
 is 2 'no folder' plot
+# only a picture of ours is replaced
+echo '<svg xmlns="http://www.w3.org/2000/svg" width="5"><path d="M0 0"/></svg>' >"$tmp/mine.svg"
+cp "$tmp/mine.svg" "$tmp/kept.svg"
+is 2 'is not a picture of mop plot; it is not replaced' plot "$tmp/run" out="$tmp/mine.svg"
+cmp -s "$tmp/mine.svg" "$tmp/kept.svg"
+count $? "a picture that somebody else drew stays"
+is 0 '' plot "$tmp/run" out="$tmp/page.html"
+is 0 '' plot "$tmp/run" out="$tmp/page.html"
+
 is 2 'no folder' plot out=x.svg
 is 2 'ends neither in .svg' plot "$tmp/run" out="$tmp/p.png"
 is 2 'nearest is out' plot "$tmp/run" ouch=1

@@ -153,10 +153,48 @@ fails 1 'latin.txt is not UTF-8: byte 0xff at byte 4 of the file' tokenize token
 : >empty.jsonl
 fails 1 'holds no text' tokenize tokenizer=hf in=empty.jsonl out=x.tok
 fails 1 '/nonexistent/x.tok' tokenize tokenizer=hf in=in.jsonl out=/nonexistent/x.tok
-ok 'none of these wrote a file' test ! -e x.tok -a ! -e x.tok.part
+ok 'none of these wrote a file' test ! -e x.tok -a ! -e x.tok.mop-part
 cp in.jsonl kept.jsonl
 fails 2 'is not a token file; it is not replaced' tokenize tokenizer=hf in=in.jsonl out=in.jsonl
 ok 'a text named as out= by mistake stays' cmp -s in.jsonl kept.jsonl
+# whatever is named as the place for a result, only such a result is replaced
+precious() { # FILE WORDS...: mop WORDS is refused and FILE stays
+    file=$1
+    shift
+    cp "$file" kept
+    fails 2 'it is not replaced' "$@"
+    ok "mop $* leaves $file" cmp -s "$file" kept
+}
+echo 'a thesis, unpublished' >thesis
+echo '{"ids": [5, 6]}' >five.jsonl
+mkdir -p mine model
+echo '{"a": 1}' >mine/tokenizer.json
+cp hf/tokenizer.json mine/good.json
+precious thesis tokenize tokenizer=hf in=in.jsonl ids=thesis
+precious in.jsonl tokenize tokenizer=hf in=in.jsonl ids=in.jsonl
+precious thesis tokenize tokenizer=hf decode=five.jsonl text=thesis
+precious five.jsonl tokenize tokenizer=hf decode=five.jsonl text=five.jsonl
+precious thesis tokenizer-train in=train.txt out=thesis vocab=300
+precious train.txt tokenizer-train in=train.txt out=train.txt vocab=300
+precious mine/tokenizer.json tokenizer-train in=train.txt out=mine/tokenizer.json vocab=300
+mv mine/good.json mine/tokenizer.json
+echo '{"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": "mine"}' >mine/tokenizer_config.json
+precious mine/tokenizer_config.json tokenizer-train in=train.txt out=mine/tokenizer.json vocab=300
+ok 'nor is the tokenizer beside it replaced' cmp -s mine/tokenizer.json hf/tokenizer.json
+cp hf/* model
+echo '{}' >model/config.json
+precious model/tokenizer.json tokenizer-train in=train.txt out=model/tokenizer.json vocab=290
+cp hf/* mine
+ok 'one of its own is replaced' mop tokenizer-train in=train.txt out=mine/tokenizer.json vocab=290
+echo 'somebody'\''s' >x.ids.part
+ok 'and ids are' mop tokenize tokenizer=hf in=in.jsonl ids=x.ids
+ok 'by ids' mop tokenize tokenizer=hf in=in.jsonl ids=x.ids
+sed 's/.*/{"ids": &}/' x.ids >x.jsonl
+ok 'and texts' mop tokenize tokenizer=hf decode=x.jsonl text=x.txt
+ok 'by texts' mop tokenize tokenizer=hf decode=x.jsonl text=x.txt
+ok 'what is written on the way lies beside no name of others' grep -q somebody x.ids.part
+ok 'log.level=0 says nothing' mop tokenize tokenizer=hf in=ft.jsonl out=quiet.tok log.level=0
+ok 'at all' test ! -s err
 mkfifo pipe
 fails 1 'is not an ordinary file' tokenize tokenizer=hf in=in.jsonl ids=pipe
 ok 'a pipe named as ids= stays one' test -p pipe
@@ -184,7 +222,7 @@ for kind in open read write fsync rename; do
         [ $rc -eq 0 ] && break
         # the second fsync is the folder's, behind the rename: the new file is there, whole
         if [ $kind = fsync ] && [ $n -eq 2 ]; then kept=ft.tok; else kept=keep; fi
-        if [ $rc -ne 1 ] || ! cmp -s $kept a.tok || [ -e a.tok.part ] || ! [ -s err ]; then
+        if [ $rc -ne 1 ] || ! cmp -s $kept a.tok || [ -e a.tok.mop-part ] || ! [ -s err ]; then
             ok "$kind:$n exits with 1 and leaves the file ($rc)" false
         else
             passed=$((passed + 1))

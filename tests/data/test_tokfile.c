@@ -207,8 +207,8 @@ static void wraps(void) {
 static void faults(void) {
     static const enum fault kinds[] = {FAULT_OPEN, FAULT_WRITE, FAULT_FSYNC, FAULT_RENAME};
     NEED(write_file(path, false));
-    char part[OS_PATH_MAX + 8];
-    (void)snprintf(part, sizeof part, "%s.part", path);
+    char part[OS_PATH_MAX + 16];
+    (void)snprintf(part, sizeof part, "%s.mop-part", path);
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
         fault_arm(kinds[k], 1 << 20);
         NEED(write_file(path, false));

@@ -44,7 +44,7 @@ walk() {
 }
 
 no_parts() { # nothing temporary below the folder
-    parts=$(find . -name '*.part*' | head -n 3)
+    parts=$(find . -name '*.part*' -o -name '*-part*' | head -n 3)
     [ -z "$parts" ] || { echo "temporary files stay: $parts"; return 1; }
 }
 same_or_absent() { # same_or_absent RC FILE GOOD: exit 0 and the whole file, or no file
@@ -81,7 +81,7 @@ check_run() {
     # shellcheck disable=SC2086
     "$MOP" train $model $run data.train=good.tok train.steps=2 ckpt.every=1 out=new train.resume=auto || good=1
     cmp new/model.safetensors good/model.safetensors && "$MOP" verify new || good=1
-    [ -z "$(find new -name '*.part*' -o -name '*.commit*')" ] || { find new; good=1; }
+    [ -z "$(find new -name '*.part*' -o -name '*-part*' -o -name '*.commit*')" ] || { find new; good=1; }
     rm -rf new
     return $good
 }

@@ -58,7 +58,7 @@ fails 2 'JSON array' generate "$golden" ids='[5' print=ids
 fails 2 'element 1' generate "$golden" ids='[5,100000]' print=ids
 fails 2 'element 0' generate "$golden" ids='[-1]' print=ids
 fails 2 'element 0' generate "$golden" ids='[1.5]' print=ids
-fails 2 'both' generate model.init=run ids='[5]' prompt=x
+fails 2 'more than one of' generate model.init=run ids='[5]' prompt=x
 fails 2 'nothing to continue' generate model.init=run
 fails 2 'nothing to continue' generate model.init=run prompt=
 fails 2 'empty string' generate model.init=run prompt=x stop=a,,b
@@ -127,6 +127,33 @@ fails 2 'data.long=truncate' eval model.init=run data.valid=q.jsonl data.seq=6
 fails 2 'no tokenizer' eval model.init=bare data.valid=q.jsonl
 fails 2 'data.valid' eval model.init=run
 fails 1 'nowhere.jsonl' eval model.init=run data.valid=nowhere.jsonl
+# a prompt out of a file, a pipe
+one=$("$MOP" generate model.init=run prompt='The cat' tokens=5 temperature=0)
+printf 'The cat' > prompt.txt
+is "$("$MOP" generate model.init=run prompt_file=prompt.txt tokens=5 temperature=0)" "$one" "a prompt from a file"
+is "$(echo 'The cat' | "$MOP" generate model.init=run prompt_file=- tokens=5 temperature=0)" "$one" "a prompt from standard input, without the line's end"
+printf 'The cat\n\n' > prompt.txt
+is "$("$MOP" generate model.init=run prompt_file=prompt.txt tokens=5 temperature=0 | head -n 1)" 'The cat' "an empty line before it stays"
+: > prompt.txt
+fails 2 'the prompt is empty' generate model.init=run prompt_file=prompt.txt
+fails 2 'more than one of prompt=, prompt_file= and ids=' generate model.init=run prompt_file=prompt.txt prompt=x
+fails 1 'cannot open absent' generate model.init=run prompt_file=absent
+
+# Git LFS pointers in the place of files
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:%064d\nsize 12345\n' 7 > pointer
+for f in config.json model.safetensors tokenizer.json tokenizer_config.json; do
+    rm -rf lfs && cp -r run lfs && cp pointer lfs/$f
+    fails 1 "lfs/$f is a Git LFS pointer" generate model.init=lfs prompt=The
+done
+cp pointer pointer.tok && cp pointer pointer.txt && cp pointer pointer.jsonl
+fails 1 'pointer.tok is a Git LFS pointer' train model.init=run data.train=pointer.tok data.seq=64 train.steps=1 train.batch=1 out=lfs.out
+fails 1 'pointer.txt is a Git LFS pointer' tokenize tokenizer=run in=pointer.txt ids=-
+fails 1 'pointer.jsonl is a Git LFS pointer' tokenize tokenizer=run in=pointer.jsonl ids=-
+fails 1 'pointer.jsonl is a Git LFS pointer' eval model.init=run data.valid=pointer.jsonl
+rm -rf lfs && cp -r run lfs && cp pointer lfs/merges.txt && rm -f lfs/manifest.json
+"$MOP" train model.init=lfs data.train=t.tok data.seq=64 train.batch=1 train.steps=1 out=lfs.out 2> message && cmp -s pointer lfs.out/merges.txt
+ok $? "one that nobody reads goes along: $(cat message)"
+
 # a tokenizer that cannot be read stops only what needs one
 cp -r run broken && echo '{"model": {"type": "Unigram"}}' > broken/tokenizer.json
 fails 1 'broken/tokenizer.json: model' generate model.init=broken prompt=The
