@@ -9,6 +9,8 @@
 
 #include "kernels/adamw/adamw.h"
 #include "kernels/attention/attention.h"
+#include "kernels/balance/balance.h"
+#include "kernels/dispatch/dispatch.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/embed/embed.h"
 #include "kernels/fold/fold.h"
@@ -32,6 +34,12 @@
     X(route_forward, route_args)                         \
     X(route_backward, route_backward_args)               \
     X(rows_plan, rows_plan_args)                         \
+    X(dispatch_count, dispatch_count_args)               \
+    X(dispatch_place, dispatch_place_args)               \
+    X(dispatch_rows, dispatch_rows_args)                 \
+    X(dispatch_weights, dispatch_weights_args)           \
+    X(balance, balance_args)                             \
+    X(balance_bias, balance_bias_args)                   \
     X(rows_gather, rows_gather_args)                     \
     X(rows_combine, rows_combine_args)                   \
     X(rows_combine_backward, rows_combine_backward_args) \
@@ -58,7 +66,10 @@
     X(accumulate, accumulate_args)
 
 /* Those whose arguments point to arrays of the host: counts, offsets and places that it made for the launch. */
-#define KERNEL_TABLES(X) X(matmul, matmul_args)
+#define KERNEL_TABLES(X)                   \
+    X(matmul, matmul_args)                 \
+    X(dispatch_place, dispatch_place_args) \
+    X(dispatch_rows, dispatch_rows_args)
 
 struct kernels {
 #define KERNEL_SLOT(name, args) void (*name)(struct pool * pool, const struct args *a);

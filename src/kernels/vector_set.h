@@ -13,6 +13,7 @@ static void strip_add(double *sum, const vf *part, int64_t width) {
 
 #include "kernels/adamw/adamw_cpu.h"
 #include "kernels/attention/attention_cpu.h"
+#include "kernels/dispatch/dispatch_cpu.h"
 #include "kernels/elementwise/elementwise_cpu.h"
 #include "kernels/embed/embed_cpu.h"
 #include "kernels/fold/fold_cpu.h"
@@ -33,6 +34,10 @@ static void vector_set(struct kernels *k) {
     k->swiglu_backward = swiglu_backward_cpu;
     k->route_forward = route_forward_cpu;
     k->route_backward = route_backward_cpu;
+    k->dispatch_count = dispatch_count_cpu;
+    k->dispatch_place = dispatch_place_cpu;
+    k->dispatch_rows = dispatch_rows_cpu;
+    k->dispatch_weights = dispatch_weights_cpu;
     k->rows_gather = rows_gather_cpu;
     k->rows_combine = rows_combine_cpu;
     k->rows_combine_backward = rows_combine_backward_cpu;

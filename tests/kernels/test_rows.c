@@ -76,6 +76,35 @@ static void combine(struct io *io, const void *shape) {
     (void)io_out(io, "y", s->t, y, (s->tokens + 1) * s->width);
 }
 
+/* Every third token, as a chunk of a dispatch has them; those between stay as they are. */
+static void combine_apart(struct io *io, const void *shape) {
+    const struct shape *s = shape;
+    struct plan p = make_plan(io, io->k, s, make_ids(io, s));
+    enum { APART = 3 };
+    void *x = io_normal(io, s->t, p.rows * s->width, 1), *y = io_normal(io, s->t, (APART * s->tokens + 1) * s->width, 1);
+    float *w = io_normal(io, DT_F32, APART * s->tokens * s->k, 1);
+    struct rows_combine_args a = {
+        .act = s->t, .tokens = s->tokens, .width = s->width, .x_rows = p.rows, .apart = APART, .k = s->k, .pos = p.pos, .x = x, .y = y};
+    a.w = s->weights ? w : NULL;
+    io->k->rows_combine(io->pool, &a);
+    (void)io_out(io, "y", s->t, y, (APART * s->tokens + 1) * s->width);
+    if (!io->bounds) return;
+    bool same = true;
+    for (int64_t t = 0; t < s->tokens; t++) { /* each by itself */
+        void *one = io_new(io, s->width * 4);
+        struct rows_combine_args b = a;
+        b.tokens = 1;
+        b.pos = p.pos + t * s->k;
+        b.w = a.w ? w + APART * t * s->k : NULL;
+        b.y = one;
+        io->k->rows_combine(io->pool, &b);
+        same = same && memcmp(one, (char *)y + APART * t * s->width * dtype_bytes(s->t), (size_t)(s->width * dtype_bytes(s->t))) == 0;
+        free(one);
+        io->count--;
+    }
+    CASE(same, "tokens that lie apart");
+}
+
 /* dw is a sum of width products in fp32. */
 static void combine_backward(struct io *io, const void *shape) {
     const struct shape *s = shape;
@@ -154,6 +183,7 @@ int main(void) {
             hold("plan", plan, &s);
             hold("gather", gather, &s);
             hold("combine", combine, &s);
+            hold("combine apart", combine_apart, &s);
             hold("combine backward", combine_backward, &s);
         }
     struct kernels sets[SETS_MAX + 1];

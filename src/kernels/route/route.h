@@ -16,7 +16,7 @@ struct route_args {
     const int32_t *start; /* (tokens) -1: padding, routes nowhere: ids 0xffff, weights 0, not in the sums; NULL: none */
     const float *bias;    /* (experts) added for the choice only; NULL: none */
     bool renormalise, keep_fp32;
-    bool ids_given;   /* recomputation: ids are read, not chosen, and the sums are left alone */
+    bool ids_given;   /* ids are read, not chosen */
     uint16_t *ids;    /* (tokens, k) by decreasing p + bias; 0xffff: none */
     float *weights;   /* (tokens, k) */
     double *prob_sum; /* (experts) added into: sum of p over tokens, fixed order; NULL: not wanted */

@@ -18,7 +18,6 @@ void route_forward_touch(const struct route_args *a, struct touch *t) {
     if (!a->ids_given) touch_range(t, TOUCH_READ, a->bias, 4 * (int64_t)a->experts);
     touch_range(t, a->ids_given ? TOUCH_ADD : TOUCH_WRITE, a->ids, 2 * a->tokens * a->k); /* padding's are set in any case */
     touch_range(t, TOUCH_WRITE, a->weights, 4 * a->tokens * a->k);
-    if (a->ids_given) return;
     touch_range(t, TOUCH_ADD, a->prob_sum, 8 * (int64_t)a->experts);
     touch_range(t, TOUCH_ADD, a->count, 8 * (int64_t)a->experts);
 }

@@ -138,12 +138,12 @@ static void route_forward_task(void *arg, int64_t task, int worker) {
  * Counts are integers: one pass over the ids. */
 static void route_forward_cpu(struct pool *pool, const struct route_args *a) {
     double sums[PROB_SUMS];
-    bool wanted = a->prob_sum && !a->ids_given;
+    bool wanted = a->prob_sum != NULL;
     struct route_job job = {a, i64_min(ROUTE_PARTS_MAX, wanted ? i64_max(1, PROB_SUMS / a->experts) : ROUTE_PARTS_MAX), wanted ? sums : NULL};
     for (int64_t i = 0; wanted && i < job.parts * a->experts; i++) sums[i] = 0;
     pool_run(pool, job.parts, route_forward_task, &job);
     for (int64_t i = 0; wanted && i < job.parts * a->experts; i++) a->prob_sum[i % a->experts] += sums[i];
-    if (!a->count || a->ids_given) return;
+    if (!a->count) return;
     for (int64_t i = 0; i < a->tokens * a->k; i++)
         if (a->ids[i] != 0xffff) a->count[a->ids[i]]++;
 }

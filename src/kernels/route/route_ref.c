@@ -66,10 +66,10 @@ void route_forward_ref(struct pool *pool, const struct route_args *a) {
             if (ids[i] == 0xffff) continue;
             float w = prob(a, s, t, ids[i]) / sum;
             weights[i] = a->keep_fp32 ? w : act_round(a->act, w);
-            if (a->count && !a->ids_given) a->count[ids[i]]++;
+            if (a->count) a->count[ids[i]]++;
         }
     }
-    if (!a->prob_sum || a->ids_given) return;
+    if (!a->prob_sum) return;
     for (int64_t t = 0; t < a->tokens; t++) {
         if (is_padding(a, t)) continue;
         struct softmax s = row_softmax(a, t);

@@ -31,12 +31,14 @@ struct rows_gather_args {
 struct rows_combine_args {
     enum dtype act;
     int64_t tokens, width, x_rows;
+    int64_t apart; /* token t is row t*apart of y and of w; 0: 1 */
     int k;
-    const int32_t *pos;
-    const float *w; /* (tokens, k) or NULL */
-    const void *x;  /* (x_rows, width) */
-    void *y;        /* (tokens, width) overwritten */
+    const int32_t *pos; /* (tokens, k) */
+    const float *w;     /* (tokens, k), or NULL */
+    const void *x;      /* (x_rows, width) */
+    void *y;            /* (tokens, width) overwritten */
 };
+static inline int64_t rows_combine_apart(const struct rows_combine_args *a) { return a->apart ? a->apart : 1; }
 
 /* Backward of combine: dx[pos] = w * dy[t] (rounded to act), dw[t,s] = <dy[t], x[pos]> in fp32 (0 where pos is -1). pos names each row of
  * x once; NULL: row t*k + s. */

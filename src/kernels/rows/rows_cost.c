@@ -49,12 +49,12 @@ void rows_gather_touch(const struct rows_gather_args *a, struct touch *t) {
 }
 
 void rows_combine_touch(const struct rows_combine_args *a, struct touch *t) {
-    const int64_t row = a->width * act_bytes(a->act);
+    const int64_t row = a->width * act_bytes(a->act), apart = rows_combine_apart(a);
     if (a->tokens == 0) return;
     touch_range(t, TOUCH_READ, a->pos, 4 * a->tokens * a->k);
-    touch_range(t, TOUCH_READ, a->w, 4 * a->tokens * a->k);
+    if (a->w) touch_rows(t, TOUCH_READ, a->w, a->tokens, 4 * a->k, 4 * apart * a->k);
     touch_range(t, TOUCH_READ, a->x, a->x_rows * row);
-    touch_range(t, TOUCH_WRITE, a->y, a->tokens * row);
+    touch_rows(t, TOUCH_WRITE, a->y, a->tokens, row, apart * row);
 }
 
 void rows_combine_backward_touch(const struct rows_combine_backward_args *a, struct touch *t) {

@@ -16,6 +16,7 @@ static void rows_gather_cpu(struct pool *pool, const struct rows_gather_args *a)
 static void rows_combine_task(void *arg, int64_t task, int worker) {
     (void)worker;
     const struct rows_combine_args *a = arg;
+    const int64_t apart = rows_combine_apart(a);
     int64_t per = rows_per_task(a->width * a->k);
     for (int64_t t = task * per; t < i64_min(a->tokens, (task + 1) * per); t++) {
         const int32_t *pos = a->pos + t * a->k;
@@ -24,10 +25,10 @@ static void rows_combine_task(void *arg, int64_t task, int worker) {
             for (int s = 0; s < a->k; s++) {
                 if (pos[s] < 0) continue;
                 vf x = vf_load_act(a->act, a->x, pos[s] * a->width + c, a->width - c);
-                if (a->w) x = x * vf_set1(a->w[t * a->k + s]);
+                if (a->w) x = x * vf_set1(a->w[t * apart * a->k + s]);
                 sum = sum + x;
             }
-            vf_store_act(a->act, a->y, t * a->width + c, a->width - c, sum);
+            vf_store_act(a->act, a->y, t * apart * a->width + c, a->width - c, sum);
         }
     }
 }

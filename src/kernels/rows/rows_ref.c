@@ -32,6 +32,7 @@ void rows_gather_ref(struct pool *pool, const struct rows_gather_args *a) {
 
 void rows_combine_ref(struct pool *pool, const struct rows_combine_args *a) {
     (void)pool;
+    const int64_t apart = rows_combine_apart(a);
     for (int64_t t = 0; t < a->tokens; t++)
         for (int64_t c = 0; c < a->width; c++) {
             float sum = 0;
@@ -39,9 +40,9 @@ void rows_combine_ref(struct pool *pool, const struct rows_combine_args *a) {
                 int64_t row = a->pos[t * a->k + s];
                 if (row < 0) continue;
                 float x = act_load(a->act, a->x, row * a->width + c);
-                sum += a->w ? a->w[t * a->k + s] * x : x;
+                sum += a->w ? a->w[t * apart * a->k + s] * x : x;
             }
-            act_store(a->act, a->y, t * a->width + c, sum);
+            act_store(a->act, a->y, t * apart * a->width + c, sum);
         }
 }
 
