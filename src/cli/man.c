@@ -10,10 +10,10 @@ static const char date[] = "2026-11-24"; /* of the words below: a page has one, 
 static void text_n(const char *s, size_t n) {
     size_t column = 0;
     for (size_t i = 0; i < n && s[i]; i++, column++) {
-        if (s[i] == ' ' && column > 60 && s[i + 1] != ' ') {
+        if (s[i] == ' ' && column > 60 && i + 1 < n && s[i + 1] && s[i + 1] != ' ') {
             (void)putchar('\n');
             column = 0;
-            continue;
+            i++;
         }
         if (column == 0 && (s[i] == '.' || s[i] == '\'')) (void)fputs("\\&", stdout);
         switch (s[i]) {

@@ -6,18 +6,36 @@
 #include <unistd.h>
 
 const struct opt cli_opt_list[] = {
-    {"out", OPT_PATH, offsetof(struct cli_opts, out), NULL, NULL, 0, 0,
-     "folder that a run writes: the model as a Hugging Face folder, log.jsonl, checkpoints in ckpt/"},
-    {"tokenizer", OPT_PATH, offsetof(struct cli_opts, tokenizer), NULL, NULL, 0, 0, "tokenizer.json, or a folder that holds one"},
-    {"threads", OPT_INT, offsetof(struct cli_opts, threads), "0", NULL, 0, 1024,
-     "threads that compute; 0: one per CPU, as far as control groups, OMP_NUM_THREADS, SLURM_CPUS_PER_TASK and other ranks on the machine leave "
-     "them; results do not depend on it"},
-    {"log.level", OPT_INT, offsetof(struct cli_opts, log_level), "3", NULL, 0, 5,
-     "0 errors, 1 warnings, 2 once per run, 3 once per step, 4 per layer, 5 per kernel"},
-    {"preset", OPT_CHOICE, offsetof(struct cli_opts, preset), "mop", "mop|fsdp", 0, 0,
-     "how the ranks of a run share its work: mop, every component its own parallelism; fsdp, the baseline: experts on their owners, the whole "
-     "vocabulary on every rank. Sets options that are not given otherwise; mop config prints them"},
-    {NULL, OPT_BOOL, 0, NULL, NULL, 0, 0, NULL},
+    {.key = "out",
+     .type = OPT_PATH,
+     .offset = offsetof(struct cli_opts, out),
+     .help = "folder that a run writes: the model as a Hugging Face folder, log.jsonl, checkpoints in ckpt/"},
+    {.key = "tokenizer", .type = OPT_PATH, .offset = offsetof(struct cli_opts, tokenizer), .help = "tokenizer.json, or a folder that holds one"},
+    {.key = "threads",
+     .type = OPT_INT,
+     .offset = offsetof(struct cli_opts, threads),
+     .def = "0",
+     .lo = 0,
+     .hi = 1024,
+     .help =
+         "threads that compute; 0: one per CPU, as far as control groups, OMP_NUM_THREADS, SLURM_CPUS_PER_TASK and other ranks on the machine leave "
+         "them; results do not depend on it"},
+    {.key = "log.level",
+     .type = OPT_INT,
+     .offset = offsetof(struct cli_opts, log_level),
+     .def = "3",
+     .lo = 0,
+     .hi = 5,
+     .help = "0 errors, 1 warnings, 2 once per run, 3 once per step, 4 per layer, 5 per kernel"},
+    {.key = "preset",
+     .type = OPT_CHOICE,
+     .offset = offsetof(struct cli_opts, preset),
+     .def = "mop",
+     .choices = "mop|fsdp",
+     .help =
+         "how the ranks of a run share its work: mop, every component its own parallelism; fsdp, the baseline: experts on their owners, the whole "
+         "vocabulary on every rank. Sets options that are not given otherwise; mop config prints them"},
+    {.key = NULL},
 };
 
 int cli_tables(struct opt_table out[OPT_TABLES], struct options *values) {
