@@ -52,6 +52,7 @@ static err_t read_router(struct config *c, const struct family *f, struct spec *
     }
     s->aux_coef = f->aux_coef;
     TRY(config_flag(c, "output_router_logits", &s->aux_on));
+    s->has_aux = !f->no_aux;
     if (f->no_aux) s->aux_on = false;
     return f->no_aux ? OK : config_real(c, "router_aux_loss_coef", 0, 1e6, &s->aux_coef);
 }

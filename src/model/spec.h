@@ -100,6 +100,7 @@ struct spec {
     int64_t eos_id, bos_id;          /* -1: none (the first of a list) */
     double init_std;                 /* initializer_range */
     double aux_coef;                 /* router_aux_loss_coef */
+    bool has_aux;                    /* the family has a load-balancing loss */
     bool aux_on;                     /* output_router_logits: transformers adds the load-balancing loss */
     int64_t max_positions;
     bool outer;     /* the config.json is of text and pictures: this is its text_config */

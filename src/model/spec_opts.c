@@ -75,6 +75,7 @@ err_t spec_from_opts(const struct model_opts *o, struct spec *out) {
         .bos_id = -1,
         .init_std = 0.02,
         .aux_coef = o->aux_coef,
+        .has_aux = true,
         .aux_on = true, /* a new model: balanced from the start */
         .max_positions = o->max_positions,
     };

@@ -28,9 +28,37 @@ static const double STEP = 1e-5, AUX_SCALE = 0.7;
 #define MIXTRAL                                                                                                                    \
     "{\"architectures\":[\"MixtralForCausalLM\"],\"model_type\":\"mixtral\",\"vocab_size\":23,\"hidden_size\":12,"                 \
     "\"intermediate_size\":7,\"num_hidden_layers\":2,\"num_attention_heads\":6,\"num_key_value_heads\":2,\"num_local_experts\":5," \
-    "\"max_position_embeddings\":64,\"hidden_act\":\"silu\",\"sliding_window\":null,"
+    "\"max_position_embeddings\":64,\"hidden_act\":\"silu\","
 #define YARN(more) \
     "\"rope_parameters\":{\"rope_type\":\"yarn\",\"rope_theta\":10000.0,\"factor\":4.0,\"original_max_position_embeddings\":16" more "}"
+
+#define GPT_OSS                                                                                                                           \
+    "{\"architectures\":[\"GptOssForCausalLM\"],\"model_type\":\"gpt_oss\",\"vocab_size\":23,\"hidden_size\":12,\"intermediate_size\":7," \
+    "\"num_hidden_layers\":2,\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":6,\"num_local_experts\":5,"                 \
+    "\"num_experts_per_tok\":2,\"sliding_window\":3,\"max_position_embeddings\":64,"
+#define DEEPSEEK(rank)                                                                                                                    \
+    "{\"architectures\":[\"DeepseekV3ForCausalLM\"],\"model_type\":\"deepseek_v3\",\"vocab_size\":23,\"hidden_size\":12,"                 \
+    "\"intermediate_size\":11,\"moe_intermediate_size\":7,\"num_hidden_layers\":2,\"first_k_dense_replace\":1,\"num_attention_heads\":3," \
+    "\"num_key_value_heads\":3,\"n_routed_experts\":6,\"n_shared_experts\":2,\"num_experts_per_tok\":2,\"kv_lora_rank\":5,"               \
+    "\"qk_nope_head_dim\":3,\"qk_rope_head_dim\":4,\"v_head_dim\":5,\"max_position_embeddings\":64,\"q_lora_rank\":" rank ","
+#define GLM                                                                                                                             \
+    "{\"architectures\":[\"Glm4MoeForCausalLM\"],\"model_type\":\"glm4_moe\",\"vocab_size\":23,\"hidden_size\":12,"                     \
+    "\"intermediate_size\":11,\"moe_intermediate_size\":7,\"num_hidden_layers\":2,\"num_attention_heads\":4,\"num_key_value_heads\":2," \
+    "\"head_dim\":8,\"n_routed_experts\":5,\"num_experts_per_tok\":2,\"max_position_embeddings\":64,"
+#define MINIMAX                                                                                                           \
+    "{\"architectures\":[\"MiniMaxM2ForCausalLM\"],\"model_type\":\"minimax_m2\",\"vocab_size\":23,\"hidden_size\":12,"   \
+    "\"intermediate_size\":7,\"num_hidden_layers\":2,\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":6," \
+    "\"num_local_experts\":5,\"num_experts_per_tok\":2,\"max_position_embeddings\":64,"
+#define NEXT                                                                                                              \
+    "{\"architectures\":[\"Qwen3NextForCausalLM\"],\"model_type\":\"qwen3_next\",\"vocab_size\":23,\"hidden_size\":12,"   \
+    "\"intermediate_size\":11,\"moe_intermediate_size\":7,\"shared_expert_intermediate_size\":5,\"num_hidden_layers\":3," \
+    "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":8,\"num_experts\":5,\"num_experts_per_tok\":2,"     \
+    "\"linear_num_key_heads\":2,\"linear_num_value_heads\":4,\"linear_key_head_dim\":3,\"linear_value_head_dim\":5,"      \
+    "\"linear_conv_kernel_dim\":3,\"max_position_embeddings\":64,\"layer_types\":[\"linear_attention\",\"full_attention\",\"linear_attention\"],"
+#define QWEN2                                                                                                             \
+    "{\"architectures\":[\"Qwen2MoeForCausalLM\"],\"model_type\":\"qwen2_moe\",\"vocab_size\":23,\"hidden_size\":12,"     \
+    "\"intermediate_size\":11,\"moe_intermediate_size\":7,\"shared_expert_intermediate_size\":5,\"num_hidden_layers\":2," \
+    "\"num_attention_heads\":3,\"num_key_value_heads\":1,\"num_experts\":5,\"num_experts_per_tok\":2,\"max_position_embeddings\":64,"
 
 static const struct variant {
     const char *name, *config;
@@ -55,6 +83,18 @@ static const struct variant {
     {"mixtral, own head_dim, tied, pad, yarn",
      MIXTRAL "\"num_experts_per_tok\":3,\"head_dim\":4,\"tie_word_embeddings\":true,\"pad_token_id\":4," YARN(
          ",\"beta_fast\":8.0,\"beta_slow\":2.0,\"truncate\":false") "}"},
+    {"mixtral, a window", MIXTRAL "\"num_experts_per_tok\":2,\"head_dim\":4,\"sliding_window\":4}"},
+    {"gpt_oss, windows, sinks, biases, clamped experts", GPT_OSS "\"swiglu_limit\":0.9," YARN(",\"truncate\":false") "}"},
+    {"deepseek_v3, groups, biases, yarn with mscale",
+     DEEPSEEK("4") "\"n_group\":3,\"topk_group\":2,\"attention_bias\":true," YARN(",\"mscale\":0.7,\"mscale_all_dim\":1.1") "}"},
+    {"deepseek_v3 without q_lora_rank, one group, halves, not renormalised",
+     DEEPSEEK("null") "\"n_group\":1,\"topk_group\":1,\"rope_interleave\":false,\"norm_topk_prob\":false}"},
+    {"glm4_moe, norms and biases, half of a head turns", GLM "\"use_qk_norm\":true,\"attention_bias\":true,\"first_k_dense_replace\":1}"},
+    {"minimax_m2", MINIMAX "\"rotary_dim\":4}"},
+    {"qwen3_next, a dense layer, biases",
+     NEXT "\"mlp_only_layers\":[1],\"attention_bias\":true,\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":10000.0,"
+          "\"partial_rotary_factor\":0.5}}"},
+    {"qwen2_moe, windows in even layers, pad", QWEN2 "\"use_sliding_window\":true,\"sliding_window\":3,\"pad_token_id\":4}"},
 };
 
 struct world {
@@ -174,21 +214,34 @@ static void check_pad_row(struct world *x, const char *name) {
     free(g);
 }
 
-/* How near the closest of what clip_qkv clamps lies to its limit, where the loss has a kink; and how many are clamped. */
+/* How near the closest of `n` values lies to a limit, where the loss has a kink; and how many are beyond it. */
+static double near_limit(const real *x, int64_t n, double limit, double nearest, int64_t *clamped) {
+    for (int64_t i = 0; i < n; i++) {
+        nearest = fmin(nearest, fabs(fabs(x[i]) - limit));
+        *clamped += fabs(x[i]) > limit;
+    }
+    return nearest;
+}
+
 static double kink_distance(const struct world *x, int64_t *clamped) {
-    struct run r = {.s = &x->s, .p = &x->p, .w = x->w, .b = &x->b, .n = N};
+    const struct spec *s = &x->s;
+    struct run r = {.s = s, .p = &x->p, .w = x->w, .b = &x->b, .n = N};
     struct ref_out out = {0};
     NEED(journey(&r, 0, 0, &out));
     double nearest = 1;
     *clamped = 0;
-    for (int layer = 0; layer < x->s.layers; layer++) {
-        const real *list[] = {r.att[layer].qn, r.att[layer].kn, r.att[layer].v};
-        int64_t kv = (int64_t)N * x->s.kv_heads * x->s.head_dim, counts[] = {(int64_t)N * x->s.heads * x->s.head_dim, kv, kv};
-        for (int k = 0; k < 3; k++)
-            for (int64_t i = 0; i < counts[k]; i++) {
-                nearest = fmin(nearest, fabs(fabs(list[k][i]) - x->s.clip_qkv));
-                *clamped += fabs(list[k][i]) > x->s.clip_qkv;
-            }
+    const int64_t kv = (int64_t)N * s->kv_heads * s->head_dim, q = (int64_t)N * s->heads * s->head_dim;
+    for (int layer = 0; layer < s->layers; layer++) {
+        const struct attention *a = &r.att[layer];
+        const struct ffn *f = &r.ffn[layer];
+        if (s->clip_qkv > 0) {
+            nearest = near_limit(a->qn, q, s->clip_qkv, nearest, clamped);
+            nearest = near_limit(a->kn, kv, s->clip_qkv, nearest, clamped);
+            nearest = near_limit(a->v, kv, s->clip_qkv, nearest, clamped);
+        }
+        if (s->activation != ACTIVATION_SWIGLU_CLAMPED) continue;
+        nearest = near_limit(f->gate, N * f->slots * f->width, s->activation_limit, nearest, clamped);
+        nearest = near_limit(f->up, N * f->slots * f->width, s->activation_limit, nearest, clamped);
     }
     free_blocks(&r);
     return nearest;
@@ -197,25 +250,30 @@ static double kink_distance(const struct world *x, int64_t *clamped) {
 /* Differences must not cross a kink: a limit that no value is within 100 steps of (a value moves a few steps per step). */
 static void keep_off_kinks(struct world *x) {
     int64_t clamped;
-    for (int i = 0; i < 200 && kink_distance(x, &clamped) < 100 * STEP; i++) x->s.clip_qkv += 1e-3;
-    CASE(kink_distance(x, &clamped) >= 100 * STEP && clamped > N, "clip_qkv %.3g clamps %d values and is far from others", x->s.clip_qkv,
-         (int)clamped);
+    double *limit = x->s.clip_qkv > 0 ? &x->s.clip_qkv : &x->s.activation_limit;
+    for (int i = 0; i < 200 && kink_distance(x, &clamped) < 100 * STEP; i++) *limit += 1e-3;
+    CASE(kink_distance(x, &clamped) >= 100 * STEP && clamped > N, "a limit of %.3g clamps %d values and is far from others", *limit, (int)clamped);
 }
 
 static void check_variant(const struct variant *variant) {
     struct world x;
     world_new(variant->config, &x);
-    if (x.s.clip_qkv > 0) keep_off_kinks(&x);
+    if (x.s.clip_qkv > 0 || x.s.activation == ACTIVATION_SWIGLU_CLAMPED) keep_off_kinks(&x);
     int32_t *routes = ints((int64_t)x.s.layers * N * x.s.top_k);
     struct ref_out out = {.routes = routes};
     NEED(ref_forward_backward(&x.s, &x.p, x.w, &x.b, 1 / (double)x.targets_n, AUX_SCALE, x.g, &out));
     double loss = out.loss_sum / (double)x.targets_n + AUX_SCALE * out.aux;
     CASE(out.targets == x.targets_n, "%s: targets counted", variant->name);
-    CASE(spec_moe_layers(&x.s) ? out.aux > 0 : out.aux == 0, "%s: aux %.9g is there with experts, and not without", variant->name, out.aux);
+    CASE(spec_moe_layers(&x.s) && x.s.has_aux ? out.aux > 0 : out.aux == 0, "%s: aux %.9g is there with experts, and not without", variant->name,
+         out.aux);
     x.b.routes = routes;
     CASE(total(&x, x.w) == loss, "%s: given routes give the same bits", variant->name);
     real *d = reals(x.p.elements), *w = reals(x.p.elements);
-    for (int64_t i = 0; i < x.p.count; i++) check_tensor(&x, variant->name, &x.p.list[i], loss, d, w);
+    for (int64_t i = 0; i < x.p.count; i++) {
+        const struct param *t = &x.p.list[i];
+        if (t->trained) check_tensor(&x, variant->name, t, loss, d, w);
+        else CASE(dot(x.g + t->offset, x.g + t->offset, t->count) == 0, "%s: %s is not trained and has no gradient", variant->name, t->name);
+    }
     if (x.s.pad_id >= 0) check_pad_row(&x, variant->name);
     free(d);
     free(w);
@@ -224,27 +282,28 @@ static void check_variant(const struct variant *variant) {
 }
 
 /* Documents packed into a row do not see each other: the second alone gives the same bits. So does a row without its padding. */
-static void check_packing(void) {
+static void check_packing(const struct variant *variant) {
     struct world x;
-    world_new(VARIANTS[3].config, &x);
+    world_new(variant->config, &x);
     real *packed = reals((int64_t)N * VOCAB), *alone = reals((int64_t)N * VOCAB);
     struct ref_out out = {.logits = packed}, one = {.logits = alone};
     NEED(ref_forward(&x.s, &x.p, x.w, &x.b, &out));
     const int32_t zeros[SEQ] = {0};
     struct ref_batch b = {.rows = 1, .seq = 6, .ids = x.ids + 4, .targets = x.targets + 4, .positions = x.positions + 4, .doc_start = zeros};
     NEED(ref_forward(&x.s, &x.p, x.w, &b, &one));
-    CASE(same(packed + 4 * VOCAB, alone, 6 * VOCAB), "a document's logits do not depend on the one before it");
+    CASE(same(packed + 4 * VOCAB, alone, 6 * VOCAB), "%s: a document's logits do not depend on the one before it", variant->name);
     b = (struct ref_batch){.rows = 1, .seq = 7, .ids = x.ids + SEQ, .targets = x.targets + SEQ, .positions = x.positions + SEQ, .doc_start = zeros};
     real *g = reals(x.p.elements);
     NEED(ref_forward_backward(&x.s, &x.p, x.w, &b, 0.1, 0.3, x.g, &one));
     b.seq = SEQ;
     b.doc_start = x.doc_start + SEQ;
     NEED(ref_forward_backward(&x.s, &x.p, x.w, &b, 0.1, 0.3, g, &out));
-    CASE(one.loss_sum == out.loss_sum && one.aux == out.aux && one.targets == out.targets, "padding counts nowhere in the losses");
-    CASE(same(g, x.g, x.p.elements), "padding has no part in any gradient");
+    CASE(one.loss_sum == out.loss_sum && one.aux == out.aux && one.targets == out.targets, "%s: padding counts nowhere in the losses", variant->name);
+    CASE(same(g, x.g, x.p.elements), "%s: padding has no part in any gradient", variant->name);
     b.doc_start = zeros;
     NEED(ref_forward(&x.s, &x.p, x.w, &b, &out));
-    CASE(one.aux != out.aux, "the same tokens as tokens count in the load-balancing loss");
+    CASE(!x.s.has_aux || !spec_moe_layers(&x.s) || x.s.top_k == x.s.experts || one.aux != out.aux,
+         "%s: the same tokens as tokens count in the load-balancing loss", variant->name);
     free(g);
     free(packed);
     free(alone);
@@ -352,7 +411,7 @@ static void check_refusals(void) {
 
 int main(void) {
     for (size_t i = 0; i < sizeof VARIANTS / sizeof *VARIANTS; i++) check_variant(&VARIANTS[i]);
-    check_packing();
+    for (size_t i = 0; i < sizeof VARIANTS / sizeof *VARIANTS; i++) check_packing(&VARIANTS[i]);
     check_micro_batches();
     check_ties();
     check_refusals();
