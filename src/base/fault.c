@@ -12,9 +12,9 @@ static _Atomic int any_armed;
 static _Atomic int kill_instead;
 
 static const char *const names[FAULT_KINDS] = {
-    [FAULT_RESERVE] = "reserve",       [FAULT_OPEN] = "open",     [FAULT_READ] = "read",
-    [FAULT_WRITE] = "write",           [FAULT_FSYNC] = "fsync",   [FAULT_RENAME] = "rename",
-    [FAULT_COLLECTIVE] = "collective", [FAULT_THREAD] = "thread",
+    [FAULT_RESERVE] = "reserve",       [FAULT_OPEN] = "open",   [FAULT_READ] = "read",     [FAULT_WRITE] = "write", [FAULT_FSYNC] = "fsync",
+    [FAULT_RENAME] = "rename",         [FAULT_MKDIR] = "mkdir", [FAULT_REMOVE] = "remove", [FAULT_LOCK] = "lock",   [FAULT_THREAD] = "thread",
+    [FAULT_COLLECTIVE] = "collective",
 };
 
 const char *fault_name(enum fault kind) { return names[kind]; }
@@ -41,10 +41,11 @@ err_t fault_arm_text(const char *text) {
         fault_arm((enum fault)k, nth);
         return OK;
     }
-    return FAIL(
-        ERR_USAGE,
-        "MOP_FAULT=%s is not understood; write KIND:N or kill-KIND:N with KIND one of reserve, open, read, write, fsync, rename, collective, thread",
-        text);
+    return FAIL(ERR_USAGE,
+                "MOP_FAULT=%s is not understood; write KIND:N or kill-KIND:N with KIND one of reserve, open, read, write, fsync, rename, mkdir, "
+                "remove, lock, "
+                "collective, thread",
+                text);
 }
 
 int64_t fault_count(enum fault kind) { return atomic_load(&seen[kind]); }
@@ -55,6 +56,6 @@ bool fault_hit(enum fault kind) {
     atomic_fetch_add(&seen[kind], 1);
     if (atomic_fetch_sub(&left[kind], 1) != 1) return false;
     if (atomic_load(&kill_instead)) (void)raise(SIGKILL);
-    errno = kind == FAULT_RESERVE ? ENOMEM : EIO;
+    errno = kind == FAULT_RESERVE ? ENOMEM : kind == FAULT_LOCK ? ENOLCK : EIO;
     return true;
 }

@@ -33,24 +33,37 @@ bool os_is_dir(const char *path) {
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-err_t os_mkdirs(const char *path) {
-    char p[OS_PATH_MAX], text[OS_WHY_MAX];
+static err_t make_folder(const char *path, int *made) {
+    char text[OS_WHY_MAX];
+    if (os_is_dir(path)) return OK;
+    if (!fault_hit(FAULT_MKDIR) && mkdir(path, 0777) == 0) {
+        (*made)++;
+        return OK;
+    }
+    const int why = errno;
+    if (os_is_dir(path)) return OK; /* by another, in the meantime */
+    if (os_exists(path)) return FAIL(ERR_IO, "%s is in the way: it is not a folder; choose another path", path);
+    return FAIL(ERR_IO, "cannot make the folder %s: %s; check the path, its permissions and the disk", path, os_why(path, why, text));
+}
+
+err_t os_mkdirs_new(const char *path, int *made) {
+    char p[OS_PATH_MAX];
+    *made = 0;
     if (snprintf(p, sizeof p, "%s", path) >= (int)sizeof p)
         return FAIL(ERR_USAGE, "the path %.60s... is longer than %d bytes; use a shorter one", path, OS_PATH_MAX - 1);
-    for (char *s = p + 1;; s++) {
+    for (char *s = p + 1; s[-1]; s++) {
         if (*s != '/' && *s != 0) continue;
         char keep = *s;
         *s = 0;
-        if (mkdir(p, 0777) != 0) {
-            const int why = errno; /* EROFS and others come before EEXIST where the folder is there */
-            if (!os_is_dir(p) && os_exists(p)) return FAIL(ERR_IO, "%s is in the way: it is not a folder; choose another path", p);
-            if (!os_is_dir(p))
-                return FAIL(ERR_IO, "cannot make the folder %s: %s; check the path, its permissions and the disk", p, os_why(p, why, text));
-        }
+        TRY(make_folder(p, made));
         *s = keep;
-        if (!keep) break;
     }
     return OK;
+}
+
+err_t os_mkdirs(const char *path) {
+    int made;
+    return os_mkdirs_new(path, &made);
 }
 
 err_t os_remove_tree(const char *path) {
@@ -68,8 +81,8 @@ err_t os_remove_tree(const char *path) {
         }
         os_free_list(names, n);
         TRY(err);
-        if (rmdir(path) != 0) return FAIL(ERR_IO, "cannot remove the folder %s: %s", path, strerror(errno));
-    } else if (unlink(path) != 0) {
+        if (fault_hit(FAULT_REMOVE) || rmdir(path) != 0) return FAIL(ERR_IO, "cannot remove the folder %s: %s", path, strerror(errno));
+    } else if (fault_hit(FAULT_REMOVE) || unlink(path) != 0) {
         return FAIL(ERR_IO, "cannot remove %s: %s", path, strerror(errno));
     }
     return OK;

@@ -20,6 +20,7 @@ bool os_enters(const char *path); /* a folder, and its files may be looked at: e
 /* For messages about a path that os_enters or os_exists does not find: "is not a folder", "does not exist", or why it cannot be looked at. */
 const char *os_no_dir(const char *path, char out[OS_WHY_MAX]);
 MUST err_t os_mkdirs(const char *path);                 /* and its parents; fine if it is there */
+MUST err_t os_mkdirs_new(const char *path, int *made);  /* how many of them, the deepest, were not there */
 MUST err_t os_remove_tree(const char *path);            /* fine if it is not there; never follows links */
 MUST err_t os_rename(const char *from, const char *to); /* and fsync of the folder that holds `to` */
 MUST err_t os_sync_dir(const char *path);

@@ -17,7 +17,7 @@
  *            removing leaves nothing that looks complete).
  *         I3 Every byte of every vouched file is covered by a checksum; verify finds any flipped, missing or surplus one.
  * SEE     docs/formats/checkpoint.md, docs/formats/manifest.md
- * All calls: local. One rank writes: what it writes of other ranks' shards comes through ckpt_run.read. Each rank reads its own. */
+ * All calls: local, and what changes a folder is for one process at a time (out_lock). One rank writes: what it writes of other ranks' shards comes through ckpt_run.read. Each rank reads its own. */
 #ifndef MOP_CKPT_CKPT_H
 #define MOP_CKPT_CKPT_H
 
@@ -95,6 +95,34 @@ typedef err_t (*st_source)(void *ctx, int64_t i, int64_t from, int64_t n, void *
 MUST err_t st_write_file(const char *path, const struct st_out *list, int64_t count, const char *const *metadata, st_source source, void *ctx,
                          unsigned char (*sums)[16], unsigned char file_sum[16]);
 
+/* ---- one run, one folder ---- */
+
+struct out_lock {
+    const char *out; /* borrowed */
+    int fd;
+    int made; /* folders that were made for it */
+};
+/* Makes `out` where it is not there, and locks it for this process; the kernel gives the lock up when the process ends, however it ends. ERR_USAGE,
+ * nothing touched, where a run is at work there; with `wait` after some seconds, in which one that was just killed ends. Where locks are not
+ * to be had, or may not reach other hosts, a warning says so. */
+MUST err_t out_lock_take(const char *out, bool wait, struct out_lock *l);
+/* Folders that were made and hold nothing go again. Fine on a lock never taken, with `out` NULL. */
+void out_lock_drop(struct out_lock *l);
+/* What tells this lock from others, 0: there is none. All processes that see the folder see the same. */
+uint64_t out_lock_mark(const char *out);
+/* Is a run at work in `out`, and which? Takes nothing, so that it never stands in a run's way. */
+enum { OUT_WHO_MAX = 256 };
+bool out_busy(const char *out, char who[OUT_WHO_MAX]);
+
+/* Reading a model or checkpoint where a run may be at work: wait while it puts a model in its place; then tell whether `dir` has been replaced or
+ * removed since, in which case what was read may be of both. */
+struct ckpt_mark {
+    uint64_t device, inode;
+    int64_t seconds, ns;
+};
+MUST err_t ckpt_settle(const char *dir, struct ckpt_mark *mark);
+bool ckpt_changed(const char *dir, const struct ckpt_mark *mark);
+
 /* ---- Hugging Face folders and checkpoints ---- */
 
 /* What the training side hands over. A value source gives fp32 elements [from, from+n) of the flat store's tensor p. */
@@ -122,13 +150,30 @@ struct ckpt_run {
 /* Hugging Face folder into `dir` (made if it is not there; other files in it are left alone), manifest last. An F16
  * file whose value does not fit is ERR_FAILED that names the tensor. A model that is there already stays as it is until
  * the new one is complete and on disk in dir/model.commit; cut off between, that folder is finished by the next
- * ckpt_save_model or ckpt_newest. */
+ * ckpt_save_model or ckpt_recover. */
 MUST err_t ckpt_save_model(const char *dir, const struct ckpt_run *run);
 /* dir/ckpt/step-N, whole or not at all; then only the newest `keep` complete ones stay (0: all). */
 MUST err_t ckpt_save(const char *out, int64_t step, int64_t keep, const struct ckpt_run *run);
-/* Step of the newest complete checkpoint under out, or -1. Puts right what a killed process left: unfinished ones (.part)
- * are removed, a model that was on its way into out is put in its place. */
+/* All but the newest `keep` complete ones, `latest` among those that stay, go (0: none): what a kill before that was done has left. */
+MUST err_t ckpt_prune(const char *out, int64_t latest, int64_t keep);
+/* Puts right what a killed process left: unfinished checkpoints (.part) and files on their way are removed, one that was being replaced comes back, a
+ * model that was on its way into out is put in its place. May be cut off and called again. */
+MUST err_t ckpt_recover(const char *out);
+/* Step of the newest complete checkpoint under out, or -1. */
 MUST err_t ckpt_newest(const char *out, int64_t *step);
+/* What `out` holds. */
+enum out_model {
+    OUT_NO_MODEL,
+    OUT_OURS,   /* as mop wrote it: a manifest vouches for it (the files themselves are not read) */
+    OUT_ANOTHER /* config.json or weights, and no manifest: somebody's */
+};
+struct out_found {
+    int64_t step; /* of the newest complete checkpoint, -1: none */
+    enum out_model model;
+};
+MUST err_t ckpt_look(const char *out, struct out_found *found);
+/* Is every byte of the model in `out` as its manifest says? ERR_FORMAT with the first that is not. */
+MUST err_t ckpt_check_model(const char *out);
 /* Open a checkpoint's three sets. First reads all of it against its manifest (each file once more than the loading
  * itself): no run goes on from damaged state. */
 struct ckpt_in {

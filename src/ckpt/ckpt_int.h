@@ -125,9 +125,14 @@ MUST err_t steps_recover(const char *out);
 /* Remove the folder that could not be finished and give back `err` with its message. */
 err_t folder_discard(err_t err, const char *path);
 
+/* ---- lock.c ---- */
+
+#define LOCK_NAME "run.lock"
+
 /* ---- commit.c: a model that is complete in a folder beside its place is moved there ---- */
 
 #define COMMIT_NAME "model.commit"
+#define MODEL_PART "model.part" /* on its way there */
 /* Put the model in dir/model.commit in its place; nothing to do where there is none. May be called again after it was
  * cut off anywhere. */
 MUST err_t model_commit(const char *dir);

@@ -4,17 +4,54 @@
 #include <stdlib.h>
 #include <string.h>
 
-err_t ckpt_newest(const char *out, int64_t *step) {
+/* Files of a run that are written under a temporary name, beside those of the folders. */
+static const char *const unfinished[] = {"log.jsonl.part"};
+
+err_t ckpt_recover(const char *out) {
     char path[OS_PATH_MAX];
-    int64_t *steps, count;
     TRY(model_commit(out));
-    TRY(os_join(path, out, "model.part"));
-    TRY(os_remove_tree(path));
-    TRY(steps_recover(out));
+    TRY(os_join(path, out, MODEL_PART));
+    if (os_is_dir(path)) TRY(os_remove_tree(path));
+    for (size_t i = 0; i < sizeof unfinished / sizeof unfinished[0]; i++) {
+        TRY(os_join(path, out, unfinished[i]));
+        if (!os_is_dir(path)) TRY(os_remove_tree(path));
+    }
+    return steps_recover(out);
+}
+
+err_t ckpt_newest(const char *out, int64_t *step) {
+    int64_t *steps, count;
     TRY(steps_list(out, &steps, &count));
     *step = count ? steps[count - 1] : -1;
     free(steps);
     return OK;
+}
+
+err_t ckpt_look(const char *out, struct out_found *found) {
+    static const char *const model[] = {"config.json", WEIGHTS_NAME, WEIGHTS_INDEX};
+    char path[OS_PATH_MAX];
+    *found = (struct out_found){.step = -1};
+    TRY(ckpt_newest(out, &found->step));
+    TRY(os_join(path, out, MANIFEST_NAME));
+    if (os_exists(path)) {
+        struct manifest m;
+        TRY(manifest_read(out, &m));
+        manifest_close(&m);
+        found->model = OUT_OURS;
+        return OK;
+    }
+    for (int i = 0; i < 3; i++) {
+        TRY(os_join(path, out, model[i]));
+        if (os_exists(path)) found->model = OUT_ANOTHER;
+    }
+    return OK;
+}
+
+err_t ckpt_check_model(const char *out) {
+    struct check found = {0};
+    TRY(check_folder(out, &found));
+    if (found.problems == 0) return OK;
+    return FAIL(ERR_FORMAT, "the model in %s is not as it was written (%" PRId64 " problems): %s", out, found.problems, found.first);
 }
 
 /* The optimizer's files, as the manifest names them. */
@@ -60,6 +97,8 @@ err_t ckpt_open(const char *out, int64_t step, struct ckpt_in *in) {
     struct check found = {0};
     TRY(step_path(out, step, c.dir));
     TRY(check_folder(c.dir, &found));
+    if (found.problems > 0 && !os_is_dir(c.dir))
+        return FAIL(ERR_IO, "the checkpoint %s is not there, or was removed while it was read; a run keeps its newest ones only (ckpt.keep)", c.dir);
     if (found.problems > 0)
         return FAIL(ERR_FORMAT, "the checkpoint %s is damaged (%" PRId64 " problems): %s; remove it to resume from the one before", c.dir,
                     found.problems, found.first);

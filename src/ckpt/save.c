@@ -21,7 +21,7 @@ static err_t build(const char *part, enum manifest_kind kind, const struct ckpt_
 err_t save_model(const char *dir, const struct ckpt_run *run, int64_t shard_bytes) {
     char part[OS_PATH_MAX], commit[OS_PATH_MAX];
     TRY(os_mkdirs(dir));
-    TRY(os_join(part, dir, "model" PART));
+    TRY(os_join(part, dir, MODEL_PART));
     TRY(os_join(commit, dir, COMMIT_NAME));
     TRY(model_commit(dir)); /* of a save that was cut off */
     TRY(build(part, MANIFEST_MODEL, run, shard_bytes));
@@ -30,9 +30,9 @@ err_t save_model(const char *dir, const struct ckpt_run *run, int64_t shard_byte
     return model_commit(dir);
 }
 
-/* Leave the newest `keep`, `latest` among them. */
-static err_t prune(const char *out, int64_t latest, int64_t keep) {
+err_t ckpt_prune(const char *out, int64_t latest, int64_t keep) {
     int64_t *steps, count;
+    if (keep == 0) return OK;
     TRY(steps_list(out, &steps, &count));
     err_t err = OK;
     for (int64_t i = 0, left = count; i < count && left > keep && err == OK; i++) {
@@ -64,7 +64,7 @@ err_t save_checkpoint(const char *out, int64_t step, int64_t keep, const struct 
     if (err == OK) err = os_rename(part, path);
     if (err != OK) return folder_discard(err, part);
     TRY(os_remove_tree(old));
-    return keep > 0 ? prune(out, step, keep) : OK;
+    return ckpt_prune(out, step, keep);
 }
 
 err_t ckpt_save_model(const char *dir, const struct ckpt_run *run) { return save_model(dir, run, CKPT_SHARD_BYTES); }

@@ -1,5 +1,6 @@
 #include "ckpt/ckpt_int.h"
 
+#include "base/log.h"
 #include "base/num.h"
 
 #include <inttypes.h>
@@ -177,34 +178,71 @@ err_t check_folder(const char *dir, struct check *c) {
     return err;
 }
 
-static err_t check_out(const char *dir, struct check *c) {
+/* check_folder, of a folder that a run may remove, replace or write meanwhile: what is found counts only where the folder was the same before and
+ * after. */
+static err_t check_settled(const char *dir, struct check *c) {
+    for (;;) {
+        char *text = NULL;
+        size_t bytes = 0;
+        struct ckpt_mark mark;
+        TRY(ckpt_settle(dir, &mark));
+        struct check once = {.to = c->to ? open_memstream(&text, &bytes) : NULL};
+        if (c->to && !once.to) return FAIL(ERR_NOMEM, "no memory for what is found in %s; free some memory", dir);
+        err_t err = check_folder(dir, &once);
+        if (once.to) (void)fclose(once.to);
+        const bool gone = !os_is_dir(dir), again = err == OK && !gone && once.problems && ckpt_changed(dir, &mark);
+        if (err == OK && gone) log_line(LOG_RUN, "%s was removed while it was read, as older checkpoints are: left out", dir);
+        if (err == OK && !gone && !again) {
+            if (c->problems == 0) memcpy(c->first, once.first, sizeof c->first);
+            if (c->to && text) (void)fputs(text, c->to);
+            c->problems += once.problems;
+            c->files += once.files;
+            c->tensors += once.tensors;
+        }
+        free(text);
+        if (!again) return err;
+    }
+}
+
+static bool exists_in(const char *dir, const char *name) {
     char path[OS_PATH_MAX];
+    return os_join(path, dir, name) == OK && os_exists(path);
+}
+
+/* The model in `dir`, which has checkpoints too where it is a `run`'s. *found: there is one, or was meant to be. */
+static err_t check_model(const char *dir, bool run, struct check *c, bool *found) {
+    for (;;) {
+        struct ckpt_mark mark;
+        TRY(ckpt_settle(dir, &mark));
+        *found = true;
+        if (exists_in(dir, MANIFEST_NAME)) return check_settled(dir, c);
+        const bool cut_off = exists_in(dir, COMMIT_NAME "/" MANIFEST_NAME); /* the last to be moved from there */
+        const char *lone = exists_in(dir, WEIGHTS_NAME) ? WEIGHTS_NAME : exists_in(dir, WEIGHTS_INDEX) ? WEIGHTS_INDEX : NULL;
+        if (ckpt_changed(dir, &mark)) continue;
+        *found = cut_off;
+        if (cut_off)
+            problem(c, "%s/%s/%s: a save was cut off before the new model, complete beside this file, was in its place; run the same command again",
+                    dir, COMMIT_NAME, MANIFEST_NAME);
+        else if (run && lone) problem(c, "%s/%s is missing: nothing vouches for %s beside it", dir, MANIFEST_NAME, lone);
+        return OK;
+    }
+}
+
+static err_t check_out(const char *dir, struct check *c) {
+    char path[OS_PATH_MAX], who[OUT_WHO_MAX];
     int64_t *steps, count;
-    TRY(os_join(path, dir, MANIFEST_NAME));
-    bool vouched = os_exists(path);
-    TRY(os_join(path, dir, COMMIT_NAME "/" MANIFEST_NAME)); /* the last to be moved from there */
-    bool cut_off = os_exists(path);
+    const bool busy = out_busy(dir, who);
+    bool found;
     TRY(steps_list(dir, &steps, &count));
-    err_t err = OK;
-    if (!vouched && !cut_off && count == 0)
-        err =
-            FAIL(ERR_FORMAT, "nothing to verify in %s: it holds neither %s nor a checkpoint; give a folder that mop train wrote", dir, MANIFEST_NAME);
-    else if (cut_off)
-        problem(c, "%s: a save was cut off before the new model, complete beside this file, was in its place; run the same command again", path);
-    if (err == OK && vouched) err = check_folder(dir, c);
+    err_t err = check_model(dir, count > 0, c, &found);
     for (int64_t i = 0; i < count && err == OK; i++) {
         err = step_path(dir, steps[i], path);
-        if (err == OK) err = check_folder(path, c);
+        if (err == OK && os_is_dir(path)) err = check_settled(path, c);
     }
     free(steps);
-    if (err != OK || vouched || cut_off) return err;
-    /* Checkpoints and a model, so this is a run's folder, and its own manifest is gone. */
-    static const char *const weights[] = {WEIGHTS_NAME, WEIGHTS_INDEX};
-    for (int i = 0; i < 2; i++) {
-        TRY(os_join(path, dir, weights[i]));
-        if (os_exists(path)) problem(c, "%s/%s is missing: nothing vouches for %s beside it", dir, MANIFEST_NAME, weights[i]);
-    }
-    return OK;
+    if (err != OK || found || count > 0) return err;
+    if (busy) return FAIL(ERR_FORMAT, "nothing to verify in %s yet: a run is at work there (%s) and has saved nothing", dir, who);
+    return FAIL(ERR_FORMAT, "nothing to verify in %s: it holds neither %s nor a checkpoint; give a folder that mop train wrote", dir, MANIFEST_NAME);
 }
 
 err_t verify_to(FILE *to, const char *dir, int64_t *files, int64_t *tensors) {

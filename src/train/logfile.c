@@ -33,6 +33,34 @@ static err_t cut(const char *path, int64_t step) {
     return err;
 }
 
+err_t logfile_last(const char *out, int64_t *step) {
+    enum { LINE_MAX_BYTES = 1 << 16 };
+    char path[OS_PATH_MAX];
+    int fd;
+    int64_t bytes;
+    *step = 0;
+    TRY(os_join(path, out, "log.jsonl"));
+    if (!os_exists(path)) return OK;
+    char *text = malloc(LINE_MAX_BYTES);
+    if (!text) return FAIL(ERR_NOMEM, "out of memory for the end of %s", path);
+    err_t err;
+    TRY_OR(os_open_read(path, &fd, &bytes), done);
+    const int64_t n = i64_min(bytes, LINE_MAX_BYTES);
+    err = os_read_at(fd, path, text, n, bytes - n);
+    os_close(fd);
+    for (int64_t end = n; err == OK && *step == 0 && end > 0;) { /* line by line from the end, where one may be torn */
+        int64_t begin = end - 1;
+        while (begin > 0 && text[begin - 1] != '\n') begin--;
+        json_t *line = json_loadb(text + begin, (size_t)(end - begin), 0, NULL);
+        *step = json_integer_value(json_object_get(line, "step"));
+        json_decref(line);
+        end = begin;
+    }
+done:
+    free(text);
+    return err;
+}
+
 err_t logfile_open(struct logfile *f, const char *out, int64_t step) {
     TRY(os_join(f->path, out, "log.jsonl"));
     if (os_exists(f->path)) TRY(cut(f->path, step));

@@ -32,6 +32,8 @@ struct step_line {
 /* Opens for appending; lines of steps after `step` (a run that is resumed there) are cut off. */
 MUST err_t logfile_open(struct logfile *f, const char *out, int64_t step);
 void logfile_close(struct logfile *f);
+/* The last step in out's log, 0: none. */
+MUST err_t logfile_last(const char *out, int64_t *step);
 MUST err_t logfile_step(struct logfile *f, const struct step_line *s);
 
 /* Of the step that has just been done. */

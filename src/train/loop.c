@@ -4,6 +4,7 @@
 #include "comm/share.h"
 #include "data/tokenizer.h"
 #include "train/logfile.h"
+#include "train/outdir.h"
 #include "train/tensorboard.h"
 #include "train/timetable.h"
 #include "train/train.h"
@@ -19,6 +20,7 @@ struct loop {
     struct job own_job;
     struct train_opts train_opts;
     struct comm *world;
+    struct outdir out;
     struct model_src src;
     struct loader *train, *valid;
     struct run run;
@@ -53,25 +55,6 @@ static err_t check_job(const struct job *j) {
     if (j->model->init) TRY(os_same_file(j->model->init, j->out, &same));
     if (same)
         return FAIL(ERR_USAGE, "out=%s is the folder that model.init reads; choose another out, so that the model found stays as it is", j->out);
-    return OK;
-}
-
-/* What `out` holds: *step the newest checkpoint (-1 none), *model a finished model. */
-static err_t look_at_out(const struct job *j, int64_t *step, bool *model) {
-    char path[OS_PATH_MAX];
-    *step = -1;
-    *model = false;
-    if (!os_exists(j->out)) return OK;
-    TRY(os_join(path, j->out, "manifest.json"));
-    *model = os_exists(path);
-    TRY(ckpt_newest(j->out, step));
-    if (j->train->resume == RESUME_AUTO) return OK;
-    TRY(os_join(path, j->out, "config.json"));
-    if (*step >= 0 || *model || os_exists(path))
-        return FAIL(ERR_USAGE, "out=%s already holds %s; go on with train.resume=auto or choose another out", j->out,
-                    *model       ? "a finished model"
-                    : *step >= 0 ? "a run with checkpoints"
-                                 : "a model (config.json)");
     return OK;
 }
 
@@ -291,20 +274,6 @@ static err_t run_loop(struct loop *p) {
     return OK;
 }
 
-/* All ranks must have found the same in `out`: they go on from it together, and rank 0 writes there. */
-static err_t agree_on_out(struct loop *p, int64_t step, bool model) {
-    const int ranks = p->world->size;
-    const int64_t mine = 2 * step + model;
-    int64_t *all = malloc(sizeof *all * (size_t)ranks);
-    if (!all) return FAIL(ERR_NOMEM, "out of memory for %d numbers", ranks);
-    err_t err = COMM(p->world, all_gather, &mine, all, sizeof mine);
-    for (int i = 1; err == OK && i < ranks; i++)
-        if (all[i] != all[0])
-            err = FAIL(ERR_USAGE, "ranks 0 and %d see different folders at out=%s; put it on a file system that all hosts share", i, p->job->out);
-    free(all);
-    return err;
-}
-
 /* The model as found and, where there is something to train, the data: what steps there are is known from then on. */
 static err_t open_source(struct loop *p) {
     const struct job *j = p->job;
@@ -317,22 +286,16 @@ static err_t open_source(struct loop *p) {
 
 static err_t train_inner(struct loop *p) {
     const struct job *j = p->job;
-    int64_t step;
-    bool model;
     TRY(check_job(j));
-    TRY(look_at_out(j, &step, &model));
-    TRY(agree_on_out(p, step, model));
+    TRY(outdir_open(&p->out, j, p->world));
     if (j->train->epochs > 0) TRY(open_source(p));
-    if (model && j->train->resume == RESUME_AUTO && (j->train->steps == 0 || step >= j->train->steps)) {
-        log_line(LOG_RUN, "%s is finished (%lld steps); nothing to do", j->out, (long long)i64_max(step, 0));
-        return OK;
-    }
+    TRY(outdir_decide(&p->out, j));
+    if (p->out.finished) return OK;
     if (j->train->steps && j->train->warmup > j->train->steps) /* a run that is to go on with more steps, say */
         log_line(LOG_WARN, "train.warmup=%lld is more than train.steps=%lld: the learning rate never reaches train.lr", (long long)j->train->warmup,
                  (long long)j->train->steps);
     TRY(open_source(p));
     if (j->train->steps == 0 && p->world->rank > 0) return OK;
-    if (p->world->rank == 0) TRY(os_mkdirs(j->out));
     if (j->train->steps == 0) {
         TRY(state_save_found(&p->src, j));
         log_line(LOG_RUN, "the model as found is in %s", j->out);
@@ -341,10 +304,11 @@ static err_t train_inner(struct loop *p) {
     TRY(open_run(p));
     p->state = (struct train_state){.seed = (uint64_t)j->train->seed, .data = loader_fingerprint(p->train), .batch = j->train->batch};
     p->saved_step = -1;
-    if (step >= 0) {
-        TRY(state_load(&p->run, j, step, &p->state));
-        p->saved_step = step;
-        log_line(LOG_RUN, "resumed from step %lld", (long long)step);
+    if (p->out.step >= 0) {
+        TRY(state_load(&p->run, j, p->out.step, &p->state));
+        p->saved_step = p->out.step;
+        log_line(LOG_RUN, "resumed from step %lld", (long long)p->out.step);
+        if (run_is_first(&p->run)) TRY(ckpt_prune(j->out, p->out.step, j->ckpt->keep)); /* a run killed before it did leaves one too many */
     }
     if (run_is_first(&p->run)) {
         TRY(logfile_open(&p->log, j->out, p->state.step));
@@ -354,7 +318,7 @@ static err_t train_inner(struct loop *p) {
 }
 
 err_t train_run(const struct job *job, struct comm *world) {
-    struct loop p = {.own_job = *job, .train_opts = *job->train, .world = world, .log.fd = -1, .tensorboard.fd = -1};
+    struct loop p = {.own_job = *job, .train_opts = *job->train, .world = world, .out.lock.fd = -1, .log.fd = -1, .tensorboard.fd = -1};
     p.own_job.train = &p.train_opts;
     p.job = &p.own_job;
     err_t err = train_inner(&p);
@@ -364,5 +328,6 @@ err_t train_run(const struct job *job, struct comm *world) {
     loader_close(p.train);
     loader_close(p.valid);
     model_src_close(&p.src);
+    outdir_close(&p.out);
     return err;
 }

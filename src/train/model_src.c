@@ -14,7 +14,7 @@ static err_t read_config(const char *path, struct model_src *m) {
     return spec_from_json(path, m->config_json, bytes, &m->spec);
 }
 
-static err_t open_folder(const struct model_opts *o, struct model_src *m) {
+static err_t read_folder(const struct model_opts *o, struct model_src *m) {
     char path[OS_PATH_MAX], why[OS_WHY_MAX];
     if (!os_enters(o->init))
         return FAIL(ERR_USAGE, "model.init=%s %s; give a Hugging Face folder, or model.init=random", o->init, os_no_dir(o->init, why));
@@ -38,6 +38,19 @@ static err_t open_folder(const struct model_opts *o, struct model_src *m) {
         log_line(LOG_RUN, "packed weights (%s) in %s become plain ones, written as %s (model.dtype)", m->spec.quant == QUANT_MXFP4 ? "MXFP4" : "FP8",
                  o->init, dtype_name(m->dtype));
     return OK;
+}
+
+/* A run at work there may put another model in its place: all that is read is of one. */
+static err_t open_folder(const struct model_opts *o, struct model_src *m) {
+    const struct model_src before = *m;
+    for (;;) {
+        struct ckpt_mark mark;
+        TRY(ckpt_settle(o->init, &mark));
+        err_t err = read_folder(o, m);
+        if (!ckpt_changed(o->init, &mark)) return err;
+        model_src_close(m);
+        *m = before;
+    }
 }
 
 /* What a config promises besides the text model cannot start from nothing. */

@@ -79,7 +79,7 @@ const struct opt train_opt_list[] = {
      .def = "no",
      .choices = "no|auto",
      .help = "auto goes on from the newest checkpoint in out, starts anew where there is none, leaves a finished run alone; no refuses a folder that "
-             "holds a run"},
+             "holds a run; neither replaces a model that no run wrote"},
     {.key = "train.valid_every",
      .type = OPT_INT,
      .offset = FIELD(valid_every),

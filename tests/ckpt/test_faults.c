@@ -1,4 +1,4 @@
-/* The disk refuses, or the process is killed, at every open, read, write, fsync and rename of a save: what was saved before
+/* The disk refuses, or the process is killed, at every open, read, write, fsync, rename, mkdir and removal of a save: what was saved before
  * is still there, and nothing unfinished looks complete (ckpt I1, I2). */
 #include "base/fault.h"
 #include "ckpt/ckpt_int.h"
@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const enum fault kinds[] = {FAULT_OPEN, FAULT_READ, FAULT_WRITE, FAULT_FSYNC, FAULT_RENAME};
+static const enum fault kinds[] = {FAULT_OPEN, FAULT_READ, FAULT_WRITE, FAULT_FSYNC, FAULT_RENAME, FAULT_MKDIR, FAULT_REMOVE};
 enum { KINDS = sizeof kinds / sizeof kinds[0], POINTS_MAX = 400 };
 
 /* Every point with MOP_TORTURE=all, else a sample that grows thinner: each point costs dozens of fsyncs. */
@@ -80,7 +80,7 @@ static bool is_sound(struct scene *s) {
 /* After the next start: all of it is complete, and what was there is still there or has been replaced. */
 static bool is_recovered(struct scene *s) {
     int64_t step;
-    if (ckpt_newest(s->out, &step) != OK || !is_clean(s->out)) return false;
+    if (ckpt_recover(s->out) != OK || ckpt_newest(s->out, &step) != OK || !is_clean(s->out)) return false;
     if (s->model) {
         return (same_weights(&s->before, s->out) || same_weights(&s->after, s->out)) && !os_exists(PATH(s->out, COMMIT_NAME)) &&
                !os_exists(PATH(s->out, "model.part"));
@@ -126,9 +126,8 @@ static bool killed(struct scene *s, const char *fault, bool restart) {
     (void)fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
-        int64_t step;
         if (fault_arm_text(fault) != OK) _exit(2);
-        err_t err = restart ? ckpt_newest(s->out, &step) : scene_save(s);
+        err_t err = restart ? ckpt_recover(s->out) : scene_save(s);
         _exit(err == OK ? 0 : 1);
     }
     int status = 0;

@@ -275,18 +275,20 @@ static void test_checkpoints(void) {
     put_file(PATH(ckpt, "step-00000080.part/manifest.json"), "x", 1);
     NEED(os_mkdirs(PATH(ckpt, "notes")));
     NEED(os_mkdirs(PATH(ckpt, "step-70")));
+    NEED(ckpt_recover(out));
     NEED(ckpt_newest(out, &step));
     CASE(step == 60 && !os_exists(PATH(ckpt, "step-00000070.part")) && !os_exists(PATH(ckpt, "step-00000080.part")), "unfinished ones are removed");
     CASE(!os_exists(PATH(ckpt, "step-00000060.old")), "one that was replaced too");
     CASE(os_exists(PATH(ckpt, "notes")) && os_exists(PATH(ckpt, "step-70")), "what is not ours stays");
     NEED(os_rename(PATH(ckpt, "step-00000060"), PATH(ckpt, "step-00000060.old")));
+    NEED(ckpt_recover(out));
     NEED(ckpt_newest(out, &step));
     CASE(step == 60 && same_checkpoint(&m, out, 60), "one whose replacement did not come is back");
 
     CASE(step_of("step-00000000") == 0 && step_of("step-123456789") == 123456789, "names of steps");
     CASE(step_of("step-0000001") == -1 && step_of("step-000000001") == -1 && step_of("step-") == -1 && step_of("step-0000000x") == -1, "other names");
     CASE(step_of("step-99999999999999999999") == -1 && step_of("step-+0000001") == -1, "and stranger ones");
-    CASE_ERR(ckpt_open(out, 61, &in), ERR_FORMAT, "manifest.json is missing");
+    CASE_ERR(ckpt_open(out, 61, &in), ERR_IO, "step-00000061 is not there");
     NEED(step_path(out, 60, path));
     NEED(os_remove_tree(PATH(path, "manifest.json")));
     CASE_ERR(ckpt_open(out, 60, &in), ERR_FORMAT, "manifest.json is missing");

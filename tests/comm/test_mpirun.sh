@@ -128,17 +128,40 @@ end_by() { # end_by rank|mpirun: SIGKILL in the middle
 }
 end_by rank
 
-# asked to stop, it saves
+# asked to stop, it saves: SIGTERM and SIGUSR1 to mpirun, SIGHUP to one rank
+for signal in TERM USR1 HUP; do
+    # shellcheck disable=SC2086
+    on 2 120 train $common train.steps=1000000 ckpt.every=0 out=stopped-$signal &
+    job=$!
+    steps stopped-$signal
+    launcher=$(pgrep -f "^mpirun.*out=stopped-$signal")
+    if [ $signal = HUP ]; then kill -HUP "$(ranks_of stopped-$signal | grep -v "$launcher" | tail -n 1)"; else kill -$signal "$launcher"; fi
+    gone stopped-$signal
+    ok $? "SIG$signal: every rank ends"
+    wait $job
+    [ "$(ls stopped-$signal/ckpt 2>/dev/null | wc -l)" = 1 ] && "$MOP" verify stopped-$signal >said 2>&1
+    ok $? "SIG$signal: with a checkpoint"
+done
+
+# one run, one folder
 # shellcheck disable=SC2086
-on 2 120 train $common train.steps=1000000 ckpt.every=0 out=stopped &
+on 2 120 train $common train.steps=1000000 ckpt.every=0 out=locked &
 job=$!
-steps stopped
-pkill -TERM -f "^mpirun.*out=stopped"
-gone stopped
-ok $? "SIGTERM: every rank ends"
+steps locked
+# shellcheck disable=SC2086
+on 2 60 train $common train.steps=4 out=locked
+[ $? -ne 0 ] && grep -q 'a run is at work in out=locked' said
+ok $? "a second job in the same folder is refused"
+pkill -USR1 -f "^mpirun.*out=locked"
 wait $job
-[ "$(ls stopped/ckpt 2>/dev/null | wc -l)" = 1 ] && "$MOP" verify stopped >said 2>&1
-ok $? "SIGTERM: with a checkpoint"
+[ "$(ls locked/ckpt | wc -l)" = 1 ]
+ok $? "and the first does not mind"
+
+# what a kill left is put right once
+cp -r processes killed && cp -r killed/ckpt/step-00000006 killed/ckpt/step-00000008.part && mv killed/ckpt/step-00000006 killed/ckpt/step-00000006.old
+# shellcheck disable=SC2086
+on 3 120 train $common train.steps=8 out=killed train.resume=auto && [ "$(ls killed/ckpt | tr '\n' ' ')" = "step-00000006 step-00000008 " ]
+ok $? "three processes go on at the first try: $(ls killed/ckpt)"
 
 fresh() { left_behind | grep -vxFf before; } # what was there before may be others', and go
 for _ in $(seq 50); do # another test's ranks may be at work

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fault injection over the program: the n-th reserve, open, read, write, fsync, rename or thread of each command fails, for
+# Fault injection over the program: the n-th reserve, open, read, write, fsync, rename, mkdir, removal, lock or thread of each command fails, for
 # every n (MOP_TORTURE=all) or a growing sample. What must hold: the exit code is 1 with a message, or 0 where the
 # failure does not matter; a result is whole or not there; no temporary file stays; what was saved verifies; the command works afterwards.
 # (tests/resume has the same for kills while training.)
@@ -25,7 +25,7 @@ next() { if [ "${MOP_TORTURE:-}" = all ]; then echo $(($1 + 1)); else echo $(($1
 walk() {
     name=$1 check=$2
     shift 2
-    for kind in reserve open read write fsync rename thread; do
+    for kind in reserve open read write fsync rename mkdir remove lock thread; do
         n=1 calm=0 points=0
         while [ "$calm" -lt 3 ] && [ "$n" -lt 100000 ]; do
             MOP_FAULT=$kind:$n "$MOP" "$@" >out.txt 2>err.txt </dev/null
