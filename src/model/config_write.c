@@ -64,7 +64,7 @@ static void build(const struct spec *s, const char *dtype, struct object *o) {
         put(o, "intermediate_size", json_integer(s->dense_width));
     }
     put(o, "router_aux_loss_coef", json_real(s->aux_coef));
-    put(o, "output_router_logits", json_false());
+    put(o, "output_router_logits", json_boolean(s->aux_on));
     put(o, "initializer_range", json_real(s->init_std));
     put(o, "tie_word_embeddings", json_boolean(s->tied));
     put_id(o, "pad_token_id", s->pad_id);

@@ -101,7 +101,7 @@ const struct opt model_opt_list[] = {
      .def = "0.001",
      .lo = 0,
      .hi = 1e6,
-     .help = "coefficient of the load-balancing loss, written as router_aux_loss_coef"},
+     .help = "coefficient of the load-balancing loss, written as router_aux_loss_coef beside output_router_logits true"},
     {.key = NULL},
 };
 

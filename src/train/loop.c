@@ -241,12 +241,40 @@ static err_t one_step(struct loop *p, bool *stopped) {
     return OK;
 }
 
+/* As in transformers, a config's coefficient counts where its output_router_logits is true: files of the Hub carry large ones beside false.
+ * A model made from keys has it on. */
+static err_t choose_aux(struct loop *p) {
+    const struct job *j = p->job;
+    const struct spec *s = &p->src.spec;
+    const double given = j->train->aux_coef;
+    const bool keys = strcmp(j->model->init, "random") == 0 && !j->model->config;
+    p->aux_coef = 0;
+    if (spec_moe_layers(s) == 0 || j->rooms.experts->balance_rate > 0) return OK;
+    if (!s->has_aux) {
+        if (given > 0) return FAIL(ERR_USAGE, "train.aux_coef=%g, but models of this family have no load-balancing loss; leave it out", given);
+        log_line(LOG_RUN, "load-balancing loss: none in this family");
+        return OK;
+    }
+    p->aux_coef = given >= 0 ? given : s->aux_on ? s->aux_coef : 0;
+    if (given < 0 && !s->aux_on && s->aux_coef > 0)
+        log_line(LOG_RUN,
+                 "load-balancing loss: off, since output_router_logits is false in config.json; its router_aux_loss_coef is %g, and train.aux_coef "
+                 "turns it on",
+                 s->aux_coef);
+    else
+        log_line(LOG_RUN, "load-balancing loss: coefficient %g (%s)", p->aux_coef,
+                 given >= 0 ? "train.aux_coef"
+                 : keys     ? "model.aux_coef"
+                            : "router_aux_loss_coef of config.json");
+    return OK;
+}
+
 static err_t run_loop(struct loop *p) {
     const struct job *j = p->job;
     const struct train_opts *t = j->train;
     p->schedule =
         (struct schedule){t->schedule, t->lr, t->lr_floor, t->warmup, t->steps, t->decay_steps ? t->decay_steps : i64_max(1, t->steps / 10)};
-    p->aux_coef = j->rooms.experts->balance_rate > 0 ? 0 : t->aux_coef >= 0 ? t->aux_coef : p->src.spec.aux_coef;
+    TRY(choose_aux(p));
     if (j->rooms.experts->balance_rate > 0)
         log_line(LOG_WARN,
                  "the balancing bias acts in this run and its checkpoints only: the Hugging Face folder has no place for it in this family");

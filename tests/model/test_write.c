@@ -16,7 +16,8 @@ static bool same_spec(const struct spec *a, const struct spec *b) {
            a->norm_eps == b->norm_eps && a->dense_width == b->dense_width && a->expert_width == b->expert_width && a->experts == b->experts &&
            a->top_k == b->top_k && a->renormalise == b->renormalise && a->weights_fp32 == b->weights_fp32 &&
            memcmp(a->is_moe, b->is_moe, sizeof a->is_moe) == 0 && a->tied == b->tied && a->pad_id == b->pad_id && a->eos_id == b->eos_id &&
-           a->bos_id == b->bos_id && a->init_std == b->init_std && a->aux_coef == b->aux_coef && a->max_positions == b->max_positions;
+           a->bos_id == b->bos_id && a->init_std == b->init_std && a->aux_coef == b->aux_coef && a->aux_on == b->aux_on &&
+           a->max_positions == b->max_positions;
 }
 
 static void round_trip(const char *what, const struct spec *s) {
