@@ -85,6 +85,9 @@ struct device {
     struct stream compute, copy_in, copy_out;
     int streams;
     int64_t waits; /* of the host, so far (I3) */
+    struct {
+        int64_t tasks, odd, awaits, redundant; /* deferred: run, of them out of the order they were queued in; awaits, of them of what is ordered anyway */
+    } counts;
     void *state;   /* the back-end's */
 };
 

@@ -43,7 +43,7 @@ struct deferred {
     int memories;
     bool open;
     uint64_t seed, draws, order, highest; /* highest: of the tasks that have run */
-    int64_t drop, tasks, odd, awaits, redundant;
+    int64_t drop;
     err_t err;
     char message[4096];
 };
@@ -224,8 +224,8 @@ static uint64_t lowest_waiting(const struct deferred *f, uint64_t but) {
 static void run(struct device *d, int s, struct item *x) {
     struct deferred *f = of(d);
     struct queue *q = &f->queue[s];
-    f->tasks++;
-    if (lowest_waiting(f, x->order) < x->order || f->highest > x->order) f->odd++;
+    d->counts.tasks++;
+    if (lowest_waiting(f, x->order) < x->order || f->highest > x->order) d->counts.odd++;
     if (x->order > f->highest) f->highest = x->order;
     const int64_t ns = os_now_ns();
     keep_error(f, x->t.run(x->t.self, d->pool, (void *)(uintptr_t)x->t.args));
@@ -337,13 +337,13 @@ static err_t await(struct stream *s, const struct event *e, const char *site) {
     struct queue *q = &f->queue[s->id];
     if (f->err != OK) return error_of(f);
     if (e->ticket == 0 || e->stream == s->id) return OK;
-    f->awaits++;
+    s->device->counts.awaits++;
     struct clock known = f->clock[s->id];
     join(&known, &f->host);
     const bool adds = known.of[e->stream] < e->ticket;
-    f->redundant += !adds;
+    s->device->counts.redundant += !adds;
     if (f->drop) {
-        if (f->awaits == f->drop) {
+        if (s->device->counts.awaits == f->drop) {
             log_line(LOG_RUN, "deferred: await %lld at %s is left out%s", (long long)f->drop, site, adds ? "" : "; another orders the same");
             return OK;
         }
@@ -373,9 +373,9 @@ static err_t open_stream(struct device *d, int id, int64_t ring_bytes) {
 
 static void close_device(struct device *d) {
     struct deferred *f = of(d);
-    if (f->tasks)
-        log_line(LOG_RUN, "deferred: %lld tasks, %lld out of queue order, %lld awaits, %lld of them between streams that another wait orders too",
-                 (long long)f->tasks, (long long)f->odd, (long long)f->awaits, (long long)f->redundant);
+    if (d->counts.tasks)
+        log_line(LOG_RUN, "deferred: %lld tasks, %lld out of queue order, %lld awaits", (long long)d->counts.tasks, (long long)d->counts.odd,
+                 (long long)d->counts.awaits);
     for (int i = 0; i < DEVICE_STREAMS; i++) {
         queue_free(&f->queue[i]);
         free(f->marks[i].mark);
