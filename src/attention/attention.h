@@ -66,11 +66,12 @@ struct attention {
     int64_t cache_rows, cached; /* its room; how many rows before those of the next call it holds */
 };
 
-/* What one call needs to know of the batch. */
+/* What one call needs to know of the batch: on the device, and, for costs, the same starts on the host. */
 struct attention_batch {
     const int32_t *positions; /* (T) below max_positions given to the layout */
     const int32_t *start;     /* (T) absolute in the micro-batch; with a cache, in the cache. Not read where D > 1 */
     const int32_t *start_all; /* (rows, seq*D) of the block's whole sequences, in the sequence; read where D > 1 */
+    const int32_t *host_start, *host_start_all;
 };
 
 /* Predict by the formula above; lay out (twice: dry, then real). `positions`: how many have a cos and sin. Local. */

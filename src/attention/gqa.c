@@ -83,7 +83,7 @@ static struct attention_args attend(const struct attention *a, const struct atte
                                    .o = v->o,
                                    .o_stride = a->q_width,
                                    .lse = v->lse,
-                                   .pairs = attention_pairs(in->start, a->cached, a->cached + a->shape.tokens)};
+                                   .pairs = attention_pairs(in->host_start, a->cached, a->cached + a->shape.tokens)};
 }
 
 /* q, k and v weights lie back to back: one product makes all three. */
@@ -139,7 +139,7 @@ err_t attention_forward(struct attention *a, int layer, int slot, const struct a
     turn(a, in, w.k, w.k_stride, s->kv_heads, false);
     if (a->cache) TRY(read_cache(a, layer, &w));
     if (a->shape.split.seq > 1) {
-        TRY(ulysses_forward(a, v, &w, in->start_all));
+        TRY(ulysses_forward(a, v, &w, in));
     } else {
         const struct attention_args args = attend(a, v, &w, in);
         RUN_ARGS(a->ex, attention_forward, attention_args, &args);
@@ -183,7 +183,7 @@ err_t attention_backward(struct attention *a, int layer, int slot, const struct 
     if (s->attention_bias) TRY(bias_gradient(a, PARAM_O_BIAS, layer, dy, s->hidden, s->hidden));
     linear_backward(a->ex, &w_o, v->o, dy, a->dout);
     const struct attention_views w = view(a, v->qkv, v->rot), d = view(a, a->dqkv, a->drot);
-    if (a->shape.split.seq > 1) TRY(ulysses_backward(a, v, &w, in->start_all, &d));
+    if (a->shape.split.seq > 1) TRY(ulysses_backward(a, v, &w, in, &d));
     else
         RUN(a->ex, attention_backward, attention_backward_args, .fwd = attend(a, v, &w, in), .dout = a->dout, .delta = a->delta, .dq = d.q, .dk = d.k,
             .dv = d.v);

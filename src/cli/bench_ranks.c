@@ -93,7 +93,7 @@ static err_t work_vocab(struct bench *b, struct run *r) {
 
 static err_t work_attention(struct bench *b, struct run *r) {
     (void)b;
-    const struct attention_batch in = {r->batch.positions, r->start, r->start_all};
+    const struct attention_batch in = run_starts(r);
     TRY(unit_enter(&r->store, r->unit[0], -1, true));
     TRY(attention_forward(&r->attention, 0, 0, &in, r->dense.last.h, r->dx, false));
     TRY(attention_backward(&r->attention, 0, 0, &in, r->dense.last.h, r->dx, r->dh));

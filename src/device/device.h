@@ -38,7 +38,7 @@ struct stream {
 /* All that was queued on a stream when it was recorded. */
 struct event {
     int stream;      /* its id */
-    uint64_t ticket; /* how many tasks that was; 0: nothing, always past */
+    uint64_t ticket; /* how much that was, waits for other streams too; 0: nothing, always past */
 };
 
 /* What is queued. Borrowed for the call. */
@@ -68,7 +68,7 @@ struct device_ops {
     err_t (*await)(struct stream *s, const struct event *e, const char *site) MUST;
     /* The host waits for e: all of it has run when this returns. */
     err_t (*sync)(struct device *d, const struct event *e) MUST;
-    uint64_t (*queued)(const struct stream *s); /* tasks so far */
+    uint64_t (*queued)(const struct stream *s); /* the ticket of an event recorded now */
     /* Room for what waits on stream `id`, whose tasks' arguments and tables take up to ring_bytes together; 0: nothing waits on the cpu device. */
     err_t (*open_stream)(struct device *d, int id, int64_t ring_bytes) MUST;
     /* Memory of a tier; `what` for messages. Content is zero on the host, and undefined on the device (the deferred one fills it with
@@ -86,9 +86,10 @@ struct device {
     int streams;
     int64_t waits; /* of the host, so far (I3) */
     struct {
-        int64_t tasks, odd, awaits, redundant; /* deferred: run, of them out of the order they were queued in; awaits, of them of what is ordered anyway */
+        int64_t tasks, odd, awaits,
+            redundant; /* deferred: run, of them out of the order they were queued in; awaits, of them of what is ordered anyway */
     } counts;
-    void *state;   /* the back-end's */
+    void *state; /* the back-end's */
 };
 
 enum device_kind { DEVICE_CPU, DEVICE_DEFERRED };

@@ -116,7 +116,7 @@ static void join(struct clock *a, const struct clock *b) {
         if (b->of[i] > a->of[i]) a->of[i] = b->of[i];
 }
 
-/* The clock that a stream had when its task `ticket` was queued, that task included. */
+/* The clock that a stream had when its item `ticket` was queued, that item included. */
 static struct clock clock_at(const struct deferred *f, const struct event *e) {
     const struct marks *m = &f->marks[e->stream];
     struct clock c = {0};
@@ -201,7 +201,7 @@ static void needed(const struct deferred *f, const struct event *e, struct clock
             const struct queue *q = &f->queue[s];
             for (uint64_t i = q->first; i < q->next; i++) {
                 const struct item *x = queue_at(q, i);
-                if (!x->is_await || x->ticket >= need->of[s] || x->await.ticket <= need->of[x->await.stream]) continue;
+                if (!x->is_await || x->ticket > need->of[s] || x->await.ticket <= need->of[x->await.stream]) continue;
                 need->of[x->await.stream] = x->await.ticket;
                 more = true;
             }
@@ -352,7 +352,7 @@ static err_t await(struct stream *s, const struct event *e, const char *site) {
     join(&f->clock[s->id], &c);
     TRY(mark_clock(f, s->id));
     while (f->err == OK && !queue_push_await(q, e, site, f->order)) {
-        (void)run_until(s->device, q->queued > q->done ? &(struct event){s->id, q->done + 1} : &queue_at(q, q->first)->await);
+        (void)run_until(s->device, &(struct event){s->id, q->done + 1});
         pass_awaits(f, s->id);
     }
     return error_of(f);

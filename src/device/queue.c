@@ -101,7 +101,7 @@ bool queue_push_await(struct queue *q, const struct event *e, const char *site, 
     i->is_await = true;
     i->await = *e;
     i->t.site = site;
-    i->ticket = q->queued;
+    i->ticket = ++q->queued;
     i->order = order;
     i->ring_to = q->to;
     q->next++;
@@ -111,5 +111,5 @@ bool queue_push_await(struct queue *q, const struct event *e, const char *site, 
 void queue_pop(struct queue *q) {
     struct item *i = queue_at(q, q->first++);
     q->from = i->ring_to;
-    if (!i->is_await) q->done++;
+    q->done++;
 }

@@ -8,13 +8,12 @@ static struct normed *normed_of(struct run *r, int j) { return &r->dense.half[sl
 err_t half_forward(struct run *r, int j, bool again) {
     const int l = j / 2;
     const bool attention = j % 2 == 0;
+    const struct attention_batch starts = run_starts(r);
     const void *x = stash_boundary(&r->stash, j);
     void *y = stash_boundary(&r->stash, j + 1);
     struct normed *n = normed_of(r, j);
     TRY(dense_norm_forward(&r->dense, attention ? PARAM_ATTN_NORM : PARAM_FFN_NORM, l, x, n));
-    if (attention)
-        TRY(attention_forward(&r->attention, l, slot_of(r, l), &(struct attention_batch){r->batch.positions, r->start, r->start_all}, n->h, y,
-                              again));
+    if (attention) TRY(attention_forward(&r->attention, l, slot_of(r, l), &starts, n->h, y, again));
     else if (r->shape.spec->is_moe[l]) TRY(experts_forward(&r->experts, l, r->slot[l], slot_of(r, r->slot[l]), r->batch.doc_start, n->h, y, again));
     else TRY(mlp_forward(&r->dense, l, slot_of(r, r->slot[l]), n->h, y, again));
     if (!again) dense_add(&r->dense, x, y);
@@ -25,11 +24,10 @@ err_t half_forward(struct run *r, int j, bool again) {
 err_t half_backward(struct run *r, int j) {
     const int l = j / 2;
     const bool attention = j % 2 == 0;
+    const struct attention_batch starts = run_starts(r);
     if (!r->shape.keep) TRY(half_forward(r, j, true));
     struct normed *n = normed_of(r, j);
-    if (attention)
-        TRY(attention_backward(&r->attention, l, slot_of(r, l), &(struct attention_batch){r->batch.positions, r->start, r->start_all}, n->h, r->dx,
-                               r->dh));
+    if (attention) TRY(attention_backward(&r->attention, l, slot_of(r, l), &starts, n->h, r->dx, r->dh));
     else if (r->shape.spec->is_moe[l])
         TRY(experts_backward(&r->experts, l, r->slot[l], slot_of(r, r->slot[l]), r->batch.doc_start, n->h, r->dx, r->dh));
     else TRY(mlp_backward(&r->dense, l, slot_of(r, r->slot[l]), n->h, r->dx, r->dh));

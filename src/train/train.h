@@ -175,6 +175,10 @@ struct micro_out {
 
 /* Embedding, blocks, final norm: r->dense.last.h holds what the head reads. Collective over all. */
 MUST err_t step_forward(struct run *r);
+static inline struct attention_batch run_starts(const struct run *r) {
+    return (struct attention_batch){r->batch.positions, r->start, r->start_all, r->host_start, r->host_start_all};
+}
+
 /* Half-layers (block.c). */
 MUST err_t half_forward(struct run *r, int j, bool again);
 MUST err_t half_backward(struct run *r, int j);

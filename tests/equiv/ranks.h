@@ -18,7 +18,8 @@ struct result {
     float *grad, *after; /* flat order */
     double loss[STEPS], aux, norm;
     int64_t targets;
-    struct seen seen[16]; /* by rank */
+    struct seen seen[16];       /* by rank */
+    int64_t tasks[16], odd[16]; /* by rank: on the deferred device */
 };
 
 struct layout {
@@ -27,6 +28,7 @@ struct layout {
     struct room_opts rooms;
     bool skewed; /* every token goes to the same k experts */
     char name[160];
+    const struct device_opts *device; /* NULL: cpu */
 };
 
 struct work {
@@ -69,7 +71,7 @@ static err_t steps(struct run *r, const struct work *w, const struct run_setup *
     if (w->how->skewed) tiny_skew(w->src, weights);
     for (int64_t i = 0; i < p->count; i++) {
         const struct piece x = store_piece(&r->store, &p->list[i]);
-        memcpy(r->optim.master + x.at, weights + p->list[i].offset + x.from, sizeof *weights * (size_t)x.count);
+        STREAM_UPLOAD(r->ex.s, r->optim.master + x.at, weights + p->list[i].offset + x.from, (int64_t)sizeof *weights * x.count);
     }
     optim_refresh(&r->optim);
     for (int s = 0; s < STEPS && err == OK; s++) {
@@ -105,6 +107,8 @@ static err_t steps(struct run *r, const struct work *w, const struct run_setup *
     }
     o->seen[r->shape.split.rank] = (struct seen){r->mesh.expert.rank, r->experts.far.rows_high, r->experts.far.guests_high};
     err = collect(r, r->optim.master, o->after);
+    o->tasks[r->shape.split.rank] = r->device.counts.tasks;
+    o->odd[r->shape.split.rank] = r->device.counts.odd;
 done:
     free(mem);
     free(weights);
@@ -120,6 +124,7 @@ static err_t rank_main(void *arg, int rank, struct comm *world) {
                                 .train = true,
                                 .keep = w->keep,
                                 .threads = 1,
+                                .device = w->how->device,
                                 .optim = &adamw,
                                 .rooms = w->how->rooms,
                                 .world = world,

@@ -82,7 +82,7 @@ static void all_meshes(int which, int ranks, enum dtype act) {
                     .strategy = turn % 4, .alpha = 1, .min_rows = 4, .lambda = 1.1, .chunk = 1 + turn % 9, .chunks_max = 10};
                 const struct vocab_opts vocab = {turn % 3, turn / 3 % 3};
                 struct layout how = {
-                    ranks, {.seq = d, .expert = e, .vocab = p, .check = turn % 5 == 0}, {&dense, &attention, &experts, &vocab}, false, ""};
+                    ranks, {.seq = d, .expert = e, .vocab = p, .check = turn % 5 == 0}, {&dense, &attention, &experts, &vocab}, false, "", NULL};
                 (void)snprintf(how.name, sizeof how.name, "%s, %d ranks, D %d, E_p %d, P %d, %s, %d head chunks, %s, %s travel %d",
                                tiny_configs[which].name, ranks, d, e, p, dense.strategy == DENSE_ZERO3 ? "zero3" : "replicate",
                                (int)attention.head_chunks, expert_names[experts.strategy], vocab_names[vocab.strategy], vocab.travel);
@@ -108,7 +108,7 @@ static void skewed_routing(int which, int ranks, enum dtype act) {
         for (int s = 0; s < 4; s++) {
             if (ranks % e || src.spec.experts % e) continue;
             const struct experts_opts experts = {.strategy = s, .alpha = 1, .min_rows = 4, .lambda = 1.1, .chunk = 5, .chunks_max = 10};
-            struct layout how = {ranks, {.seq = 1, .expert = e, .vocab = ranks}, {&dense, &attention, &experts, &vocab}, true, ""};
+            struct layout how = {ranks, {.seq = 1, .expert = e, .vocab = ranks}, {&dense, &attention, &experts, &vocab}, true, "", NULL};
             (void)snprintf(how.name, sizeof how.name, "%s, %d ranks, E_p %d, all to the same experts, %s", tiny_configs[which].name, ranks, e,
                            expert_names[s]);
             if (CASE(run_layout(&src, &how, act, s % 2, held, formula, &a) == OK, "%s: %s", how.name, err_message())) {

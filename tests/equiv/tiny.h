@@ -33,6 +33,11 @@ static const struct {
      "\"num_attention_heads\":2,\"num_key_value_heads\":2,\"head_dim\":8,\"num_experts\":1,\"num_experts_per_tok\":1,\"norm_topk_prob\":true,"
      "\"max_position_embeddings\":64,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2.0},\"rope_theta\":10000.0,\"router_aux_loss_coef\":0.0}"},
 };
+/* Not among them: without experts. */
+static const char *const tiny_dense =
+    "{\"model_type\":\"qwen3_moe\",\"vocab_size\":43,\"hidden_size\":32,\"intermediate_size\":36,\"moe_intermediate_size\":24,\"num_hidden_layers\":"
+    "2,\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":10,\"num_experts\":6,\"num_experts_per_tok\":2,\"norm_topk_prob\":true,"
+    "\"mlp_only_layers\":[0,1],\"max_position_embeddings\":64,\"rope_theta\":10000.0,\"router_aux_loss_coef\":0.0}";
 enum { TINY_CONFIGS = sizeof tiny_configs / sizeof tiny_configs[0] };
 
 static inline void tiny_open(int which, struct model_src *m) {
