@@ -16,10 +16,15 @@ err_t quant_read_mxfp4(const struct st_reader *r, const struct tensor_info *bloc
         const int64_t end = i64_min(from + n, (last + 1) * GROUP);
         TRY(st_read(r, blocks, first * GROUP_BYTES, groups * GROUP_BYTES, code));
         TRY(st_read(r, scales, first, groups, scale));
-        for (; at < end; at++) {
-            const int64_t in = at - first * GROUP;
-            const uint8_t byte = code[in / 2];
-            out[at - from] = ldexpf(fp4[in % 2 ? byte >> 4 : byte & 15], (int)scale[in / GROUP] - 127);
+        while (at < end) {
+            const int64_t group = at / GROUP - first, stop = i64_min(end, (first + group + 1) * GROUP);
+            const double power = ldexp(1, (int)scale[group] - 127);
+            float value[16];
+            for (int c = 0; c < 16; c++) value[c] = (float)((double)fp4[c] * power);
+            for (; at < stop; at++) {
+                const uint8_t byte = code[(at - first * GROUP) / 2];
+                out[at - from] = value[at % 2 ? byte >> 4 : byte & 15]; /* a group begins at an even place */
+            }
         }
     }
     return OK;
