@@ -235,11 +235,12 @@ static err_t load_values(struct run *r, const struct ckpt_in *in) {
     return st_read(in->run, b, 0, bias, r->experts.bias);
 }
 
-/* The checkpoint's weights are this model's, under the names that it is written with; what is carried along is there too. */
-static err_t check_names(const struct ckpt_in *in, const struct model_src *src) {
+/* The checkpoint's weights are this model's, in whatever way its folder has them; what is carried along is there too. */
+static err_t find_names(const struct ckpt_in *in, const struct model_src *src, struct names *out) {
     struct st_extras carried = {.list = malloc(sizeof *carried.list * (size_t)(st_count(in->model) + 1))};
     if (!carried.list) return FAIL(ERR_NOMEM, "out of memory for a list of %lld tensors", (long long)st_count(in->model));
-    err_t err = st_check_model(in->model, &src->spec, in->names, &carried);
+    err_t err = st_find_names(in->model, &src->spec, &src->params, out);
+    if (err == OK) err = st_check_model(in->model, &src->spec, out, &carried);
     free(carried.list);
     return err;
 }
@@ -249,8 +250,9 @@ err_t state_load(struct run *r, const struct job *job, int64_t step, struct trai
     TRY(ckpt_open(job->out, step, &in));
     err_t err = OK;
     struct train_state now = *s;
-    in.names = &r->src->names_out;
-    TRY_OR(check_names(&in, r->src), done);
+    struct names names = {0};
+    TRY_OR(find_names(&in, r->src, &names), done);
+    in.names = &names;
     TRY_OR(read_i64(in.run, "step", &s->step), done);
     TRY_OR(read_i64(in.run, "seed", (int64_t *)&s->seed), done);
     TRY_OR(read_i64(in.run, "data", (int64_t *)&s->data), done);
@@ -265,6 +267,7 @@ err_t state_load(struct run *r, const struct job *job, int64_t step, struct trai
     }
     TRY_OR(load_values(r, &in), done);
 done:
+    names_free(&names);
     ckpt_close(&in);
     return err;
 }

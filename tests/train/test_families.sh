@@ -38,7 +38,7 @@ mkdir tok
 mop tokenizer-train in=text.txt out=tok/tokenizer.json vocab=300 || exit 1
 mop tokenize tokenizer=tok in=text.txt out=t.tok || exit 1
 shape="model.layers=2 model.hidden=32 model.heads=2 model.expert_width=16 model.experts=4 model.top_k=2 model.max_positions=64"
-run="data.train=t.tok data.seq=32 train.steps=3 train.batch=4 train.warmup=0 ckpt.every=2 threads=1"
+run="data.train=t.tok data.seq=32 train.steps=3 train.batch=4 train.warmup=0 train.schedule=constant ckpt.every=2 threads=1"
 
 # ---- experts, single and stacked ----
 for family in qwen3_moe mixtral; do
@@ -55,6 +55,11 @@ for family in qwen3_moe mixtral; do
     done
     ok "what was stacked is written stacked" grep -q 'mlp.experts.gate_up_proj' out-$family-s/model.safetensors
     ok "its checkpoints too" grep -q 'mlp.experts.gate_up_proj' out-$family-s/ckpt/step-00000002/model.safetensors
+    cp -r half-$family-s again-$family
+    rm -rf again-$family/model.safetensors again-$family/manifest.json again-$family/config.json
+    # shellcheck disable=SC2086
+    ok "$family goes on from a checkpoint, written single from there" mop train model.init=$family-s out=again-$family $run train.resume=auto model.expert_files=single
+    ok "to the same model" cmp out-$family/model.safetensors again-$family/model.safetensors
     ok "single again" mop train model.init=out-$family-s model.expert_files=single out=back-$family
     ok "and the same model as from single ones" mop verify out-$family back-$family
     ok "verifies" mop verify out-$family-s
