@@ -83,7 +83,7 @@ static struct attention_args attend(const struct attention *a, const struct atte
                                    .o = v->o,
                                    .o_stride = a->q_width,
                                    .lse = v->lse,
-                                   .pairs = attention_pairs(in->host_start, a->cached, a->cached + a->shape.tokens)};
+                                   .pairs = attention_pairs(in->host_start, a->cached, a->cached + a->shape.tokens, 0)};
 }
 
 /* q, k and v weights lie back to back: one product makes all three. */

@@ -211,7 +211,7 @@ static struct attention_args attend(const struct attention *a, struct attention_
                                   .o = a->ulysses.o,
                                   .o_stride = (int64_t)x->nq * s->head_dim * (with_dout ? 2 : 1),
                                   .lse = v->lse + (sequence * heads + head) * whole,
-                                  .pairs = attention_pairs(in->host_start_all + sequence * whole, 0, whole)};
+                                  .pairs = attention_pairs(in->host_start_all + sequence * whole, 0, whole, 0)};
     args.q_stride = args.k_stride = args.v_stride = width(&a->shape, x);
     args.q = a->ulysses.qkv;
     args.k = (const char *)args.q + (int64_t)x->nq * s->head_dim * b;

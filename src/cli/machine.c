@@ -78,6 +78,16 @@ err_t machine_copy(struct pool *pool, double *bytes) {
     return OK;
 }
 
+static err_t print_kernel(const char *indent, const struct kernels *k, struct pool *pool, int bf16, const struct machine_peaks *peaks,
+                          int64_t budget_ns, int op, const struct case_shape *s, void *memory) {
+    struct case_run r;
+    TRY(case_launch((enum kernel_id)op, k, pool, act_names[bf16].act, s, memory, CASE_DEMO_BYTES, budget_ns, &r));
+    const double ns = r.ns > 0 ? (double)r.ns : 1, best = roofline_seconds(r.cost, peaks->flops[bf16], peaks->copy);
+    (void)printf("%s%-*s  %9.3f  %9.1f  %8.2f  %6.1f  %s\n", indent, 24 - (int)strlen(indent), kernel_names[op], ns / 1e6, r.cost.flops / ns,
+                 r.cost.bytes / ns, 100 * best * 1e9 / ns, r.cost.flops / peaks->flops[bf16] > r.cost.bytes / peaks->copy ? "compute" : "memory");
+    return OK;
+}
+
 err_t machine_kernels(const struct kernels *k, struct pool *pool, int bf16, const struct machine_peaks *peaks, int64_t budget_ns) {
     const struct case_shape *s = &case_demo;
     void *memory;
@@ -87,13 +97,11 @@ err_t machine_kernels(const struct kernels *k, struct pool *pool, int bf16, cons
                  (long long)s->width, (long long)s->vocab, (long long)s->weights >> 20);
     (void)printf("  %-22s  %9s  %9s  %8s  %6s  bound by\n", "kernel", "ms", "GFLOP/s", "GB/s", "%");
     err_t err = OK;
-    for (int op = 0; op < KERNEL_COUNT && err == OK; op++) {
-        struct case_run r;
-        err = case_launch((enum kernel_id)op, k, pool, act_names[bf16].act, s, memory, CASE_DEMO_BYTES, budget_ns, &r);
-        if (err != OK) break;
-        const double ns = r.ns > 0 ? (double)r.ns : 1, best = roofline_seconds(r.cost, peaks->flops[bf16], peaks->copy);
-        (void)printf("  %-22s  %9.3f  %9.1f  %8.2f  %6.1f  %s\n", kernel_names[op], ns / 1e6, r.cost.flops / ns, r.cost.bytes / ns,
-                     100 * best * 1e9 / ns, r.cost.flops / peaks->flops[bf16] > r.cost.bytes / peaks->copy ? "compute" : "memory");
+    for (int op = 0; op < KERNEL_COUNT && err == OK; op++) err = print_kernel("  ", k, pool, bf16, peaks, budget_ns, op, s, memory);
+    for (int f = 0; f < CASE_FAMILIES && err == OK; f++) {
+        const struct case_family *family = &case_families[f];
+        (void)printf("with %s\n", family->what);
+        for (int i = 0; i < 2 && err == OK; i++) err = print_kernel("    ", k, pool, bf16, peaks, budget_ns, family->op[i], &family->shape, memory);
     }
     os_release(memory, CASE_DEMO_BYTES);
     return err;

@@ -14,12 +14,24 @@ struct case_shape {
     int64_t tokens, seq; /* sequences of seq tokens one after the other */
     int64_t hidden;
     int heads, kv_heads, head_dim;
+    int value_dim; /* this, window and sinks: as attention has them */
+    int64_t window;
+    bool sinks;
     int experts, top_k;
     int64_t width; /* of an expert */
     int64_t vocab, vocab_rows;
     int64_t weights; /* that AdamW and the norm of the gradient go over */
 };
 extern const struct case_shape case_awkward, case_demo; /* numbers that divide nothing; the README's model, 4 x 512 tokens */
+
+/* The demo's tokens with what some families have instead, and the operations that it changes. */
+struct case_family {
+    const char *what;
+    struct case_shape shape;
+    enum kernel_id op[2];
+};
+enum { CASE_FAMILIES = 2 };
+extern const struct case_family case_families[CASE_FAMILIES];
 
 enum { CASE_OUTS = 6, CASE_AWKWARD_BYTES = 4 << 20, CASE_DEMO_BYTES = 256 << 20 };
 

@@ -9,6 +9,7 @@
 
 #include "kernels/kernels_int.h"
 
+#include <float.h>
 #include <math.h>
 
 enum { L = VEC_LANES };

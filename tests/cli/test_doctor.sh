@@ -70,8 +70,10 @@ says 'CPU .* 1 thread$'
 is 0 '' doctor threads=2
 says 'roofline, 2 threads' '  a copy of ' '  matmul  *[0-9]' '  adamw  *[0-9]' 'all is well$'
 numbers doctor
-[ "$(grep -c '^  kernel  ' "$tmp/out")" -eq 2 ] && [ "$(grep -c -e ' compute$' -e ' memory$' "$tmp/out")" -eq "$(($(sed -n 's/.* of \([0-9]*\) right$/\1/p' "$tmp/out" | head -n 1) * 2))" ]
-count $? "a line per kernel and type: $(grep -c -e ' compute$' -e ' memory$' "$tmp/out")"
+of_kernels=$(grep -c '^  [a-z].* \(compute\|memory\)$' "$tmp/out")
+[ "$(grep -c '^  kernel  ' "$tmp/out")" -eq 2 ] && [ "$of_kernels" -eq "$(($(sed -n 's/.* of \([0-9]*\) right$/\1/p' "$tmp/out" | head -n 1) * 2))" ]
+count $? "a line per kernel and type: $of_kernels"
+says 'with a window of 128, sinks$' '    attention_backward  *[0-9]'
 is 0 '' bench kernels isa=portable threads=1
 says 'date  *20' 'CPU .* 1 thread$' 'roofline, 1 thread: ' '  portable  *[0-9]' 'portable, fp32: ' 'portable, bf16: ' \
     'portable, fp32: the rooms' '  experts gate, up  *[0-9]' '  logits  *[0-9]'

@@ -165,8 +165,10 @@ static void spies(struct kernels *out) {
 
 /* Rows that are looked up, numbers that lie within a limit, of which the sign counts alone or whose part has no column: not all that may be
  * touched is. */
-static bool depends(int op) {
+static bool depends(int op, const struct case_shape *s) {
     switch (op) {
+    case KERNEL_attention_forward:
+    case KERNEL_attention_backward: return s->window > 0; /* which may hide where a document starts */
     case KERNEL_rows_gather:
     case KERNEL_rows_combine:
     case KERNEL_rows_combine_backward:
@@ -196,7 +198,7 @@ static void all_cases(const struct kernels *k, const struct case_shape *s, const
     for (int op = 0; op < KERNEL_COUNT; op++)
         for (int t = 0; t < 2; t++) {
             memset(spied.block, 0, BLOCK);
-            spied.depends = depends(op);
+            spied.depends = depends(op, s);
             NEED(case_launch((enum kernel_id)op, &look, NULL, t ? DT_BF16 : DT_F32, s, spied.block, BLOCK, 0, &unused));
         }
 }
@@ -304,10 +306,11 @@ static void products(enum dtype t) {
 /* Two documents and padding behind; the last queries alone. */
 static void attention(enum dtype t) {
     enum { TOKENS = 9, DIM = 8, FIRST = 6 };
-    for (int last = 0; last < 2; last++) {
+    for (int i = 0; i < 4; i++) {
+        const bool last = i & 1, windowed = i & 2; /* with a window also sinks, and values of another width */
         static const int32_t starts[TOKENS] = {0, 0, 0, 0, 4, 4, 4, 4, -1};
         const int64_t first = last ? FIRST : 0, queries = TOKENS - first;
-        spied.shape = last ? "attention of the last queries" : "attention with padding";
+        spied.shape = last ? "attention of the last queries" : windowed ? "attention with a window, sinks and padding" : "attention with padding";
         fresh();
         int32_t *start = numbers_of(DT_I32, TOKENS);
         memcpy(start, starts + first, (size_t)queries * sizeof *start);
@@ -317,8 +320,11 @@ static void attention(enum dtype t) {
                                          .heads = 4,
                                          .kv_heads = 2,
                                          .head_dim = DIM,
+                                         .value_dim = windowed ? DIM - 1 : 0,
                                          .group = 2,
                                          .scale = 0.3f,
+                                         .window = windowed ? 2 : 0,
+                                         .sinks = windowed ? numbers_of(t, 4) : NULL,
                                          .q = numbers_of(t, 340),
                                          .k = numbers_of(t, 200),
                                          .v = numbers_of(t, 200),
@@ -329,12 +335,12 @@ static void attention(enum dtype t) {
                                          .o = numbers_of(t, 380),
                                          .o_stride = 40,
                                          .lse = numbers_of(DT_F32, 4 * TOKENS),
-                                         .pairs = attention_pairs(start, first, TOKENS)};
+                                         .pairs = attention_pairs(start, first, TOKENS, windowed ? 2 : 0)};
         spied.depends = true;
         spy_attention_forward(NULL, &a);
         if (last) continue;
         TRY_OUT(true, attention_backward, attention_backward_args, .fwd = a, .dout = numbers_of(t, 380), .delta = numbers_of(DT_F32, 4 * TOKENS),
-                .dq = numbers_of(t, 340), .dk = numbers_of(t, 200), .dv = numbers_of(t, 200));
+                .dq = numbers_of(t, 340), .dk = numbers_of(t, 200), .dv = numbers_of(t, 200), .dsinks_acc = numbers_of(DT_F32, 4));
     }
 }
 

@@ -45,8 +45,16 @@ struct side {
     int dim, pad;
 };
 
-static struct side side_of(const struct attention_args *a, const void *p, int64_t stride, int head) {
-    return (struct side){a->act, p, stride, (int64_t)head * a->head_dim, a->head_dim, (int)i64_round_up(a->head_dim, L)};
+static struct side side_of(const struct attention_args *a, const void *p, int64_t stride, int head, int dim) {
+    return (struct side){a->act, p, stride, (int64_t)head * dim, dim, (int)i64_round_up(dim, L)};
+}
+
+/* q and k, and v and o, and their gradients. */
+static struct side key_side(const struct attention_args *a, const void *p, int64_t stride, int head) {
+    return side_of(a, p, stride, head, a->head_dim);
+}
+static struct side value_side(const struct attention_args *a, const void *p, int64_t stride, int head) {
+    return side_of(a, p, stride, head, attention_value_dim(a));
 }
 
 /* Rows [r0, r0 + n) of a side into a tile; columns from dim to pad and rows up to a multiple of ROW_BLOCK are 0. */
@@ -95,6 +103,19 @@ static int run_length(const int32_t *start, int64_t from, int64_t end) {
     int64_t i = from + 1;
     while (i < end && start[i] == start[from]) i++;
     return (int)(i - from);
+}
+
+/* The token at which the tiles of keys begin that query row `row` and those after it in its run see: tiles are anchored at the run's start. */
+static int64_t first_tile(const struct attention_args *a, int64_t row) {
+    return a->start[row] + (attention_first_key(a, row) - a->start[row]) / TILE * TILE;
+}
+
+/* The keys [*from, *to) of the `keys` ones at k0 that query row i sees; padding sees none. */
+static void seen_keys(const struct attention_args *a, int64_t i, int64_t k0, int keys, int *from, int *to) {
+    *from = *to = 0;
+    if (a->start[i] < 0) return;
+    *from = (int)i64_min(keys, i64_max(0, attention_first_key(a, i) - k0));
+    *to = (int)i64_min(keys, i64_max(0, a->first + i + 1 - k0));
 }
 
 static int kv_head(const struct attention_args *a, int h) { return (a->q_head0 + h) / a->group - a->kv_head0; }

@@ -138,9 +138,20 @@ struct head_rows {
     int dim, steps;
 };
 
-static inline struct head_rows head_of(const struct attention_args *a, const void *p, int64_t stride, int head) {
-    return (struct head_rows){(const element *)p + (int64_t)head * a->head_dim, stride, a->head_dim, (int)i64_div_up(a->head_dim, 32)};
+static inline struct head_rows head_of(const void *p, int64_t stride, int head, int dim) {
+    return (struct head_rows){(const element *)p + (int64_t)head * dim, stride, dim, (int)i64_div_up(dim, 32)};
 }
+
+/* Of q and k, and of v and o, and of their gradients. */
+static inline struct head_rows key_head(const struct attention_args *a, const void *p, int64_t stride, int head) {
+    return head_of(p, stride, head, a->head_dim);
+}
+static inline struct head_rows value_head(const struct attention_args *a, const void *p, int64_t stride, int head) {
+    return head_of(p, stride, head, attention_value_dim(a));
+}
+
+/* What room is taken for: steps of 32 dimensions of the wider. */
+static inline int most_steps(const struct attention_args *a) { return (int)i64_div_up(i64_max(a->head_dim, attention_value_dim(a)), 32); }
 
 static inline __mmask32 dims_in(int dim, int step) { return dim - 32 * step >= 32 ? 0xffffffffu : (__mmask32)((1u << (dim - 32 * step)) - 1); }
 
@@ -280,6 +291,15 @@ static inline int64_t run_length(const int32_t *start, int64_t from, int64_t end
     while (i < end && start[i] == start[from]) i++;
     return i - from;
 }
+
+/* The token from which query row `row` and those after it in its run see keys, down to a border of blocks of `keys`, which are anchored at
+ * the run's start. */
+static inline int64_t first_block(const struct attention_args *a, int64_t row, int64_t keys) {
+    return a->start[row] + (attention_first_key(a, row) - a->start[row]) / keys * keys;
+}
+
+/* Whether queries from token q on have the keys before `end` behind their window. */
+static inline bool past_window(const struct attention_args *a, int64_t q, int64_t end) { return a->window && q - a->window + 1 >= end; }
 
 /* The query heads [*begin, *end) held here that use KV head kv. */
 static inline void heads_of(const struct attention_args *a, int kv, int *begin, int *end) {

@@ -4,17 +4,18 @@ struct softmax_rows {
     float max[TILE], sum[TILE], shrink[TILE];
 };
 
-/* Scores of a run's rows against a tile of keys become exp(score - max); row i sees the first `seen + i` columns, if any.
+/* Scores of rows [row, row + rows) of one start against a tile of keys become exp(score - max); what a row does not see becomes 0.
  * Sums and the factor by which what was summed before must shrink are brought up to date. */
-static void softmax_tile(struct softmax_rows *s, float *pairs, int rows, int keys, int64_t seen, float scale) {
+static void softmax_tile(const struct attention_args *a, struct softmax_rows *s, float *pairs, int64_t row, int rows, int64_t k0, int keys) {
     int cols = (int)i64_round_up(keys, L);
     float before[TILE];
     for (int i = 0; i < rows; i++) {
-        int n = (int)i64_max(0, i64_min(keys, seen + i));
+        int from, to;
+        seen_keys(a, row + i, k0, keys, &from, &to);
         vf max = vf_set1(-INFINITY);
         for (int j = 0; j < cols; j += L) {
-            vi keep = vi_first(n - j);
-            vf x = vf_load(pairs + i * TILE + j) * vf_set1(scale);
+            vi keep = vi_first(to - j) & ~vi_first(from - j);
+            vf x = vf_load(pairs + i * TILE + j) * vf_set1(a->scale);
             x = (vf)(((vi)x & keep) | ((vi)vf_set1(-INFINITY) & ~keep));
             vf_store(pairs + i * TILE + j, x);
             max = vf_max(x, max);
@@ -43,30 +44,32 @@ static void shrink_rows(float *tile, int rows, int pad, const float *shrink) {
     }
 }
 
-/* Query rows [row, row + rows) of one start. */
+/* Query rows [row, row + rows) of one start. A row that sees nothing of its first tiles has a finite maximum all the same, which leaves the
+ * zeros that it has summed, and is shrunk to nothing by its first score. */
 static void forward_run(const struct attention_args *a, int h, int64_t row, int rows) {
     tile_rows q, k, k_t, v, o;
     tile_pairs pairs;
     struct softmax_rows s;
-    struct side sq = side_of(a, a->q, a->q_stride, h), sk = side_of(a, a->k, a->k_stride, kv_head(a, h));
-    struct side sv = side_of(a, a->v, a->v_stride, kv_head(a, h)), so = side_of(a, a->o, a->o_stride, h);
-    int pad = sq.pad, packed = (int)i64_round_up(rows, ROW_BLOCK);
+    struct side sq = key_side(a, a->q, a->q_stride, h), sk = key_side(a, a->k, a->k_stride, kv_head(a, h));
+    struct side sv = value_side(a, a->v, a->v_stride, kv_head(a, h)), so = value_side(a, a->o, a->o_stride, h);
+    int packed = (int)i64_round_up(rows, ROW_BLOCK);
     int64_t first = a->first + row, queries = a->tokens - a->first;
+    const float sink = a->sinks ? act_load(a->act, a->sinks, h) : -INFINITY;
     pack_rows(&sq, row, rows, q);
-    memset(o, 0, (size_t)packed * (size_t)pad * sizeof *o);
+    memset(o, 0, (size_t)packed * (size_t)so.pad * sizeof *o);
     for (int i = 0; i < rows; i++) {
-        s.max[i] = -INFINITY;
-        s.sum[i] = 0;
+        s.max[i] = fmaxf(sink, -FLT_MAX);
+        s.sum[i] = expf(sink - s.max[i]);
     }
-    for (int64_t k0 = a->start[row]; k0 < first + rows; k0 += TILE) {
+    for (int64_t k0 = first_tile(a, row); k0 < first + rows; k0 += TILE) {
         int keys = (int)i64_min(TILE, first + rows - k0);
         pack_rows(&sk, k0, keys, k);
         transpose_rows(&sk, keys, k, k_t);
         pack_rows(&sv, k0, keys, v);
-        tile_product(rows, keys, a->head_dim, q, pad, 1, k_t, TILE, pairs, TILE, false);
-        softmax_tile(&s, pairs, rows, keys, first - k0 + 1, a->scale);
-        shrink_rows(o, rows, pad, s.shrink);
-        tile_product(rows, pad, keys, pairs, TILE, 1, v, pad, o, pad, true);
+        tile_product(rows, keys, sq.dim, q, sq.pad, 1, k_t, TILE, pairs, TILE, false);
+        softmax_tile(a, &s, pairs, row, rows, k0, keys);
+        shrink_rows(o, rows, so.pad, s.shrink);
+        tile_product(rows, so.pad, keys, pairs, TILE, 1, v, sv.pad, o, so.pad, true);
     }
     float inverse[TILE];
     for (int i = 0; i < rows; i++) {
@@ -82,7 +85,7 @@ static void attention_forward_task(void *arg, int64_t task, int worker) {
     int h = (int)(task % a->heads);
     int64_t queries = a->tokens - a->first, blocks = i64_div_up(queries, TILE), block = blocks - 1 - task / a->heads; /* the longest first */
     int64_t end = i64_min(queries, (block + 1) * TILE);
-    struct side so = side_of(a, a->o, a->o_stride, h);
+    struct side so = value_side(a, a->o, a->o_stride, h);
     for (int64_t i = block * TILE; i < end;) {
         int rows = run_length(a->start, i, end);
         if (a->start[i] >= 0) {
