@@ -278,6 +278,28 @@ static void strided(enum dtype t) {
     TRY_OUT(false, fold_backward, fold_backward_args, .fwd = f, .scale = 0.5f, .act = t, .dy = numbers_of(t, 40), .dy_ld = 11);
 }
 
+/* What only some families have. */
+static void families(enum dtype t) {
+    spied.shape = "gated";
+    fresh();
+    TRY_OUT(false, norm_forward, norm_args, .act = t, .rows = 3, .heads = 2, .width = 11, .x = numbers_of(t, 90), .x_stride = 30,
+            .w = numbers_of(t, 11), .eps = 1e-6, .gate = numbers_of(t, 90), .gate_stride = 28, .y = numbers_of(t, 90), .y_stride = 26);
+    for (int in_place = 0; in_place < 2; in_place++) {
+        fresh();
+        void *gate = numbers_of(t, 90);
+        TRY_OUT(false, norm_backward, norm_backward_args, .act = t, .rows = 3, .heads = 2, .width = 11, .x = numbers_of(t, 90), .x_stride = 30,
+                .w = numbers_of(t, 11), .rstd = numbers_of(DT_F32, 6), .gate = gate, .gate_stride = 28, .dgate = in_place ? gate : numbers_of(t, 90),
+                .dy = numbers_of(t, 90), .dy_stride = 30, .dx = numbers_of(t, 90), .dx_stride = 30, .dw_acc = numbers_of(DT_F32, 11));
+    }
+    spied.shape = "part of each head";
+    for (int i = 0; i < 4; i++) {
+        fresh();
+        TRY_OUT(true, rope, rope_args, .act = t, .rows = 4, .heads = 2, .dim = 6, .head_stride = 9, .x = numbers_of(t, 80), .x_stride = 20,
+                .positions = numbers_of(DT_I32, 4), .places = 5, .cos = numbers_of(DT_F32, 15), .sin = numbers_of(DT_F32, 15), .interleaved = i & 1,
+                .backward = i & 2);
+    }
+}
+
 static void products(enum dtype t) {
     static const enum matmul_kind kinds[] = {MATMUL_NT, MATMUL_NN, MATMUL_TN};
     for (int kind = 0; kind < 3; kind++)
@@ -452,6 +474,7 @@ int main(void) {
         all_cases(&sets[i], &case_awkward, "awkward");
         for (int t = 0; t < 2; t++) {
             strided(t ? DT_BF16 : DT_F32);
+            families(t ? DT_BF16 : DT_F32);
             products(t ? DT_BF16 : DT_F32);
             attention(t ? DT_BF16 : DT_F32);
             left_out(t ? DT_BF16 : DT_F32);

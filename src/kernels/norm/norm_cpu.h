@@ -1,5 +1,25 @@
 /* RMS norm over vectors. Part of kernels/vector_set.h. */
 
+/* What x*rstd is multiplied by, columns c on. */
+VEC_INLINE vf norm_weight_at(enum dtype t, enum norm_way how, const void *w, int64_t c, int64_t n) {
+    const vf x = vf_load_act(t, w, c, n);
+    return how == NORM_WAY_PLUS_ONE ? vf_set1(1.0f) + x : x;
+}
+
+/* x*rstd as the forward multiplies it. */
+VEC_INLINE vf norm_normed(enum dtype t, enum norm_way how, vf x, vf rstd) {
+    const vf n = x * rstd;
+    return how == NORM_WAY_TWICE ? vf_round_act(t, n) : n;
+}
+
+/* dL/dy of the norm itself from places dy and gate on: through the gate, dy times silu(z). */
+VEC_INLINE vf norm_dy(const struct norm_backward_args *a, int64_t dy, int64_t gate, int64_t n) {
+    const vf g = vf_load_act(a->act, a->dy, dy, n);
+    if (!a->gate) return g;
+    const vf z = vf_load_act(a->act, a->gate, gate, n), silu = z * vf_sigmoid(z);
+    return g * silu;
+}
+
 static void norm_forward_task(void *arg, int64_t task, int worker) {
     (void)worker;
     const struct norm_args *a = arg;
@@ -10,8 +30,12 @@ static void norm_forward_task(void *arg, int64_t task, int worker) {
         float rstd = (float)(1.0 / sqrt(vf_dot(t, a->x, x, a->x, x, a->width) / (double)a->width + a->eps));
         for (int64_t c = 0; c < a->width; c += L) {
             int64_t n = a->width - c;
-            vf normed = vf_round_act(t, vf_load_act(t, a->x, x + c, n) * vf_set1(rstd));
-            vf_store_act(t, a->y, y + c, n, normed * vf_load_act(t, a->w, c, n));
+            vf out = norm_normed(t, a->way, vf_load_act(t, a->x, x + c, n), vf_set1(rstd)) * norm_weight_at(t, a->way, a->w, c, n);
+            if (a->gate) {
+                const vf z = vf_load_act(t, a->gate, r * a->gate_stride + h * a->width + c, n), silu = z * vf_sigmoid(z);
+                out = vf_round_act(t, out) * silu;
+            }
+            vf_store_act(t, a->y, y + c, n, out);
         }
         if (a->rstd) a->rstd[i] = rstd;
     }
@@ -34,11 +58,12 @@ static void norm_dw_task(void *arg, int64_t task, int worker) {
         vf part[STRIP / L] = {{0}};
         for (int64_t i = run; i < i64_min(total, run + SUM_RUN); i++) {
             int64_t x = r * a->x_stride + h * a->width + c0, dy = r * a->dy_stride + h * a->width + c0;
+            int64_t gate = r * a->gate_stride + h * a->width + c0;
             vf rstd = vf_set1(a->rstd[i]);
             for (int c = 0; c < STRIP; c += L) {
                 if (c >= width) break;
-                vf normed = vf_round_act(t, vf_load_act(t, a->x, x + c, width - c) * rstd);
-                part[c / L] = vf_fma(vf_load_act(t, a->dy, dy + c, width - c), normed, part[c / L]);
+                vf normed = norm_normed(t, a->way, vf_load_act(t, a->x, x + c, width - c), rstd);
+                part[c / L] = vf_fma(norm_dy(a, dy + c, gate + c, width - c), normed, part[c / L]);
             }
             if (++h == a->heads) {
                 h = 0;
@@ -50,19 +75,26 @@ static void norm_dw_task(void *arg, int64_t task, int worker) {
     for (int64_t c = 0; c < width; c++) a->dw_acc[c0 + c] += (float)sum[c];
 }
 
-static void norm_dx_row(const struct norm_backward_args *a, float rstd, int64_t x, int64_t dy, int64_t dx) {
+/* A row of a head, which begins at x, dy, dx and gate. */
+static void norm_dx_row(const struct norm_backward_args *a, float rstd, int64_t x, int64_t dy, int64_t dx, int64_t gate) {
     enum dtype t = a->act;
     vf dot = {0};
     for (int64_t c = 0; c < a->width; c += L) {
         int64_t n = a->width - c;
-        vf dn = vf_load_act(t, a->dy, dy + c, n) * vf_load_act(t, a->w, c, n);
+        vf dn = norm_dy(a, dy + c, gate + c, n) * norm_weight_at(t, a->way, a->w, c, n);
         dot = vf_fma(dn, vf_load_act(t, a->x, x + c, n) * vf_set1(rstd), dot);
     }
     vf mean = vf_set1(vf_sum(dot) / (float)a->width);
     for (int64_t c = 0; c < a->width; c += L) {
         int64_t n = a->width - c;
-        vf dn = vf_load_act(t, a->dy, dy + c, n) * vf_load_act(t, a->w, c, n);
+        const vf w = norm_weight_at(t, a->way, a->w, c, n);
+        vf dn = norm_dy(a, dy + c, gate + c, n) * w;
         vf out = vf_set1(rstd) * vf_fma(-(vf_load_act(t, a->x, x + c, n) * vf_set1(rstd)), mean, dn);
+        if (a->gate) {
+            const vf y = vf_round_act(t, norm_normed(t, a->way, vf_load_act(t, a->x, x + c, n), vf_set1(rstd)) * w);
+            const vf z = vf_load_act(t, a->gate, gate + c, n), s = vf_sigmoid(z), slope = vf_fma(z * s, vf_set1(1.0f) - s, s);
+            vf_store_act(t, a->dgate, gate + c, n, vf_load_act(t, a->dy, dy + c, n) * y * slope);
+        }
         if (a->add) out += vf_load_act(t, a->add, dx + c, n);
         vf_store_act(t, a->dx, dx + c, n, out);
     }
@@ -74,7 +106,7 @@ static void norm_dx_task(void *arg, int64_t task, int worker) {
     int64_t per = rows_per_task(a->heads * a->width), end = i64_min(a->rows, (task + 1) * per);
     for (int64_t i = task * per * a->heads; i < end * a->heads; i++) {
         int64_t r = i / a->heads, at = i % a->heads * a->width;
-        norm_dx_row(a, a->rstd[i], r * a->x_stride + at, r * a->dy_stride + at, r * a->dx_stride + at);
+        norm_dx_row(a, a->rstd[i], r * a->x_stride + at, r * a->dy_stride + at, r * a->dx_stride + at, r * a->gate_stride + at);
     }
 }
 
@@ -102,12 +134,13 @@ static void norm_narrow_task(void *arg, int64_t block, int worker) {
         memset(part, 0, (size_t)i64_div_up(a->width, L) * sizeof *part);
         for (int64_t i = run; i < i64_min(end, run + SUM_RUN); i++) {
             const int64_t r = i / a->heads, at = i % a->heads * a->width, x = r * a->x_stride + at, dy = r * a->dy_stride + at;
+            const int64_t gate = r * a->gate_stride + at;
             const vf rstd = vf_set1(a->rstd[i]);
             for (int64_t c = 0; c < a->width; c += L) {
-                const vf normed = vf_round_act(t, vf_load_act(t, a->x, x + c, a->width - c) * rstd);
-                part[c / L] = vf_fma(vf_load_act(t, a->dy, dy + c, a->width - c), normed, part[c / L]);
+                const vf normed = norm_normed(t, a->way, vf_load_act(t, a->x, x + c, a->width - c), rstd);
+                part[c / L] = vf_fma(norm_dy(a, dy + c, gate + c, a->width - c), normed, part[c / L]);
             }
-            norm_dx_row(a, a->rstd[i], x, dy, r * a->dx_stride + at);
+            norm_dx_row(a, a->rstd[i], x, dy, r * a->dx_stride + at, gate);
         }
         strip_add(sum, part, a->width);
     }

@@ -11,5 +11,8 @@ void rope_touch(const struct rope_args *a, struct touch *t) {
     touch_range(t, TOUCH_READ, a->positions, 4 * a->rows);
     touch_range(t, TOUCH_READ, a->cos, 4 * a->places * (a->dim / 2));
     touch_range(t, TOUCH_READ, a->sin, 4 * a->places * (a->dim / 2));
-    touch_rows(t, TOUCH_ADD, a->x, a->rows, a->heads * a->dim * b, a->x_stride * b);
+    if (rope_head_stride(a) == a->dim) touch_rows(t, TOUCH_ADD, a->x, a->rows, a->heads * a->dim * b, a->x_stride * b);
+    else
+        for (int64_t r = 0; r < a->rows; r++)
+            touch_rows(t, TOUCH_ADD, (const char *)a->x + r * a->x_stride * b, a->heads, a->dim * b, a->head_stride * b);
 }
