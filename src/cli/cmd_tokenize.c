@@ -11,8 +11,8 @@
 #include <string.h>
 
 struct tokenize_opts {
-    const char *tokenizer, *in, *out, *ids, *decode, *text, *document_end;
-    int invalid_utf8, format;
+    const char *tokenizer, *in, *out, *ids, *decode, *text;
+    struct text_opts reading;
     int64_t threads, log_level;
     bool eos;
 };
@@ -26,13 +26,7 @@ const struct opt tokenize_opt_list[] = {
     {"decode", OPT_PATH, offsetof(struct tokenize_opts, decode), NULL, NULL, 0, 0,
      "JSON lines with {\"ids\": [...]} to turn into text; -: standard input"},
     {"text", OPT_PATH, offsetof(struct tokenize_opts, text), NULL, NULL, 0, 0, "file for one JSON string a record of decode; -: standard output"},
-    {"data.invalid_utf8", OPT_CHOICE, offsetof(struct tokenize_opts, invalid_utf8), "error", "error|replace", 0, 0,
-     "invalid UTF-8 is an error, or U+FFFD takes its place"},
-    {"data.format", OPT_CHOICE, offsetof(struct tokenize_opts, format), "auto", "auto|text|jsonl", 0, 0,
-     "what the files are: by their names and first bytes, or as said"},
-    {"data.document_end", OPT_TEXT, offsetof(struct tokenize_opts, document_end), "token", NULL, 0, 0,
-     "where a document of a text file ends: token (the tokenizer's end-of-document token, written out), file, line (each is one), blank (an empty "
-     "line), or line:TEXT (a line that is TEXT)"},
+    TEXT_OPT_ROWS(struct tokenize_opts, reading),
     {"eos", OPT_BOOL, offsetof(struct tokenize_opts, eos), "true", NULL, 0, 0,
      "end each document of a token file with the tokenizer's end-of-document token"},
     {"threads", OPT_INT, offsetof(struct tokenize_opts, threads), "0", NULL, 0, 1024, "threads; 0: one per CPU; the result does not depend on it"},
@@ -127,7 +121,7 @@ static err_t encode(const struct tokenizer *t, const struct tokenize_opts *o, bo
     struct corpus *c;
     char end[ENCODE_END_MAX];
     encode_end_text(t, end);
-    const struct corpus_how how = {o->invalid_utf8, o->format, o->document_end, end};
+    const struct corpus_how how = {o->reading, end};
     TRY(corpus_open(o->in, &how, &c));
     err_t err = o->ids ? encode_to_lines(t, c, o) : encode_to_file(t, c, o, eos_asked);
     corpus_close(c);
@@ -178,7 +172,7 @@ static err_t decode_records(const struct tokenizer *t, struct jsonl *in, struct 
 
 static err_t decode(const struct tokenizer *t, const struct tokenize_opts *o) {
     struct jsonl *in;
-    TRY(jsonl_open(o->decode, o->invalid_utf8, &in));
+    TRY(jsonl_open(o->decode, o->reading.invalid_utf8, &in));
     struct lines lines = {0};
     struct tok_ids ids = {0};
     err_t err = lines_open(&lines, o->text, true);

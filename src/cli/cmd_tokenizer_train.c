@@ -10,9 +10,10 @@
 #include <string.h>
 
 struct trainer_opts {
-    const char *in, *out, *special, *document_end;
+    const char *in, *out, *special;
+    struct text_opts reading;
     int64_t vocab, log_level;
-    int pattern, invalid_utf8, format;
+    int pattern;
 };
 
 const struct opt tokenizer_train_opt_list[] = {
@@ -25,13 +26,7 @@ const struct opt tokenizer_train_opt_list[] = {
      "how text is cut into words: as this family does"},
     {"special", OPT_TEXT, offsetof(struct trainer_opts, special), "<|endoftext|>", NULL, 0, 0, "special tokens, comma-separated (\\, is a comma)"},
     {"log.level", OPT_INT, offsetof(struct trainer_opts, log_level), "3", NULL, 0, 5, "0 errors, 1 warnings, 2 once per run, 3 progress"},
-    {"data.invalid_utf8", OPT_CHOICE, offsetof(struct trainer_opts, invalid_utf8), "error", "error|replace", 0, 0,
-     "invalid UTF-8 is an error, or U+FFFD takes its place"},
-    {"data.format", OPT_CHOICE, offsetof(struct trainer_opts, format), "auto", "auto|text|jsonl", 0, 0,
-     "what the files are: by their names and first bytes, or as said"},
-    {"data.document_end", OPT_TEXT, offsetof(struct trainer_opts, document_end), "token", NULL, 0, 0,
-     "where a document of a text file ends: token (the first special token, written out), file, line (each is one), blank (an empty line), or "
-     "line:TEXT (a line that is TEXT)"},
+    TEXT_OPT_ROWS(struct trainer_opts, reading),
     {0},
 };
 
@@ -132,7 +127,7 @@ static err_t run(const struct trainer_opts *o) {
     err_t err = split(o->special, &names, &a.special_count);
     a.specials = (const char *const *)names;
     if (err == OK) {
-        const struct corpus_how how = {o->invalid_utf8, o->format, o->document_end, a.special_count ? names[0] : NULL};
+        const struct corpus_how how = {o->reading, a.special_count ? names[0] : NULL};
         err = corpus_open(o->in, &how, &texts.corpus);
     }
     if (err == OK) {

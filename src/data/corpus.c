@@ -7,17 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct corpus_how corpus_defaults = {CORPUS_UTF8_STRICT, CORPUS_AUTO, "token", NULL};
+const struct corpus_how corpus_defaults = {{CORPUS_UTF8_STRICT, CORPUS_AUTO, "token"}, NULL};
 
 struct corpus {
     struct paths files;
-    int64_t next;        /* index of the file to open */
-    int64_t total, done; /* bytes of all files, and of those that are finished */
-    bool endless;        /* a pipe is among them: total is not known */
-    int64_t skipped;     /* files in folders that are neither text nor JSON lines */
+    struct corpus_file *read; /* [files.count] */
+    int64_t next;             /* index of the file to open */
+    int64_t total, done;      /* bytes of all files, and of those that are finished */
+    bool endless;             /* a pipe is among them: total is not known */
+    int64_t skipped;          /* files in folders that are neither text nor JSON lines */
     char skipped_name[OS_PATH_MAX];
     struct corpus_how how;
-    struct stream *in; /* of the file under way; JSON lines hold theirs */
+    struct stream *in; /* of the file under way */
     struct jsonl *jsonl;
     struct text *text;
     const char *where;
@@ -53,7 +54,7 @@ static err_t in_folder(void *ctx, const char *path) {
 
 static err_t add_path(struct corpus *c, const char *path) {
     if (!os_is_dir(path)) {
-        if (c->how.format == CORPUS_AUTO) TRY(file_check_name(path));
+        if (c->how.text.format == CORPUS_AUTO) TRY(file_check_name(path));
         return add_file(c, path);
     }
     const int64_t before = c->files.count;
@@ -63,8 +64,18 @@ static err_t add_path(struct corpus *c, const char *path) {
     return FAIL(ERR_FORMAT, "the folder %s holds no %s; name other files one by one", path, FOLDER_TAKES);
 }
 
+static err_t list_files(struct corpus *c) {
+    c->read = calloc((size_t)c->files.count + 1, sizeof *c->read);
+    if (!c->read) return FAIL(ERR_NOMEM, "out of memory for a list of %lld files", (long long)c->files.count);
+    for (int64_t i = 0; i < c->files.count; i++) {
+        c->read[i] = (struct corpus_file){.path = c->files.list[i], .bytes = -1};
+        if (os_is_file(c->files.list[i])) TRY(os_file_age(c->files.list[i], &c->read[i].bytes, &c->read[i].changed_ns));
+    }
+    return OK;
+}
+
 err_t corpus_open(const char *paths, const struct corpus_how *how, struct corpus **out) {
-    TRY(text_end_check(how->document_end));
+    TRY(text_end_check(how->text.document_end));
     struct paths names;
     TRY(paths_expand(paths, &names));
     struct corpus *c = calloc(1, sizeof *c);
@@ -75,6 +86,7 @@ err_t corpus_open(const char *paths, const struct corpus_how *how, struct corpus
     }
     for (int64_t i = 0; err == OK && i < names.count; i++) err = add_path(c, names.list[i]);
     paths_free(&names);
+    if (err == OK) err = list_files(c);
     if (err != OK) {
         corpus_close(c);
         return err_frame(err, __func__);
@@ -88,6 +100,7 @@ err_t corpus_open(const char *paths, const struct corpus_how *how, struct corpus
 
 static void close_file(struct corpus *c) {
     c->done = corpus_bytes_read(c);
+    if (c->in) c->read[c->next - 1].sum = stream_sum(c->in);
     jsonl_close(c->jsonl);
     text_close(c->text);
     stream_close(c->in);
@@ -100,15 +113,16 @@ void corpus_close(struct corpus *c) {
     if (!c) return;
     close_file(c);
     paths_free(&c->files);
+    free(c->read);
     free(c);
 }
 
 int64_t corpus_bytes_total(const struct corpus *c) { return c->endless ? 0 : c->total; }
 const char *corpus_where(const struct corpus *c) { return c->where; }
-int64_t corpus_bytes_read(const struct corpus *c) { return c->done + (c->jsonl ? jsonl_bytes_read(c->jsonl) : c->in ? stream_bytes_read(c->in) : 0); }
+int64_t corpus_bytes_read(const struct corpus *c) { return c->done + (c->in ? stream_bytes_read(c->in) : 0); }
 
 static err_t open_file(struct corpus *c, const char *path) {
-    const int format = c->how.format;
+    const int format = c->how.text.format;
     const char *text;
     int64_t bytes;
     bool lines;
@@ -117,9 +131,21 @@ static err_t open_file(struct corpus *c, const char *path) {
     TRY(file_check_text(path, format == CORPUS_AUTO ? file_kind(path) : FILE_UNKNOWN, text, bytes, &lines));
     if (format != CORPUS_AUTO) lines = format == CORPUS_JSONL;
     if (!lines) return text_open(c->in, file_name(path), &c->how, &c->text);
-    TRY(jsonl_of_stream(c->in, path, c->how.invalid_utf8, &c->jsonl));
-    c->in = NULL;
-    return OK;
+    return jsonl_of_stream(c->in, path, c->how.text.invalid_utf8, &c->jsonl);
+}
+
+int64_t corpus_files(const struct corpus *c, const struct corpus_file **list) {
+    *list = c->read;
+    return c->files.count;
+}
+
+err_t corpus_file_sum(const char *path, uint64_t *sum) {
+    struct stream *in;
+    TRY(stream_open(path, &in));
+    err_t err = stream_skip(in);
+    if (err == OK) *sum = stream_sum(in);
+    stream_close(in);
+    return err;
 }
 
 /* ---- records ---- */

@@ -61,14 +61,43 @@ MUST err_t data_list(const char *paths, enum data_kind kind, char ***files, int6
 /* ---- packing and batches ---- */
 enum { DATA_PACK_DOCUMENT, DATA_PACK_ACROSS }; /* attention and positions confined to each document, or running across them */
 enum { DATA_LONG_ERROR, DATA_LONG_TRUNCATE };
+/* How text is read. */
+enum { CORPUS_UTF8_STRICT, CORPUS_UTF8_REPLACE };
+enum { CORPUS_AUTO, CORPUS_TEXT, CORPUS_JSONL };
+struct text_opts {
+    int invalid_utf8;         /* CORPUS_UTF8_* */
+    int format;               /* CORPUS_AUTO: by names and first bytes */
+    const char *document_end; /* "token", "file", "line", "blank", "line:TEXT" */
+};
+/* Its rows in the tables of those who read text; `field` is where it stands in their struct `owner`. */
+#define TEXT_OPT_ROWS(owner, field)                                                                                                          \
+    {.key = "data.invalid_utf8",                                                                                                             \
+     .type = OPT_CHOICE,                                                                                                                     \
+     .offset = offsetof(owner, field.invalid_utf8),                                                                                          \
+     .def = "error",                                                                                                                         \
+     .choices = "error|replace",                                                                                                             \
+     .help = "invalid UTF-8 in text is an error, or U+FFFD takes its place"},                                                                \
+        {.key = "data.format",                                                                                                               \
+         .type = OPT_CHOICE,                                                                                                                 \
+         .offset = offsetof(owner, field.format),                                                                                            \
+         .def = "auto",                                                                                                                      \
+         .choices = "auto|text|jsonl",                                                                                                       \
+         .help = "what files of text are: by their names and first bytes, or as said"},                                                      \
+    {                                                                                                                                        \
+        .key = "data.document_end", .type = OPT_TEXT, .offset = offsetof(owner, field.document_end), .def = "token",                         \
+        .help = "where a document of a text file ends: token (the end-of-document token, written out), file, line (each is one), blank (an " \
+                "empty line), or line:TEXT (a line that is TEXT)"                                                                            \
+    }
+
 enum { DATA_TOKENIZER_SAME, DATA_TOKENIZER_ANY };
 struct data_opts {
-    const char *train, *valid; /* data_kind */
+    const char *train, *valid; /* data_kind; to loader_open of token files only */
     int64_t seq;               /* S */
     int pack;
     double valid_fraction; /* without data.valid: the share of documents held out, by a hash of the document's number and the seed */
     int long_samples;      /* DATA_LONG_*: what to do with a fine-tuning sample of more than S tokens */
     bool verify;           /* loader_open reads the files against their checksums first */
+    struct text_opts text; /* of train and valid where they are text */
     int tokenizer;         /* DATA_TOKENIZER_*: are files of another tokenizer than the model's taken? (train/tokens.c) */
 };
 extern const struct opt data_opt_list[];
@@ -119,19 +148,22 @@ struct corpus_doc {
     bool masked; /* a fine-tuning sample: counts says what the loss counts. Otherwise all spans count */
     bool more;   /* a long plain document's part of one span: it goes on in the next */
 };
-enum { CORPUS_UTF8_STRICT, CORPUS_UTF8_REPLACE };
-enum { CORPUS_AUTO, CORPUS_TEXT, CORPUS_JSONL };
-struct corpus_how {           /* borrowed; the options of the same names */
-    int invalid_utf8;         /* CORPUS_UTF8_* */
-    int format;               /* CORPUS_AUTO: by names and first bytes */
-    const char *document_end; /* "token", "file", "line", "blank", "line:TEXT" */
-    const char *end_token;    /* text of the token that ends a document; NULL: none */
+struct corpus_how { /* borrowed */
+    struct text_opts text;
+    const char *end_token; /* text of the token that ends a document; NULL: none */
 };
 extern const struct corpus_how corpus_defaults;                                               /* of the options, without a token */
-MUST err_t corpus_open(const char *paths, const struct corpus_how *how, struct corpus **out); /* comma-separated */
+MUST err_t corpus_open(const char *paths, const struct corpus_how *how, struct corpus **out); /* data_kind */
 void corpus_close(struct corpus *c);
 /* The next document, borrowed until the next call; *got false at the end. Invalid UTF-8: ERR_FORMAT with file and byte. {"messages"}: refused by name. */
 MUST err_t corpus_next(struct corpus *c, struct corpus_doc *doc, bool *got);
+struct corpus_file {
+    const char *path;
+    int64_t bytes, changed_ns; /* when it was opened; bytes -1: a pipe */
+    uint64_t sum;              /* XXH3-64 of its bytes, once they have been read */
+};
+int64_t corpus_files(const struct corpus *c, const struct corpus_file **list); /* in their order; borrowed */
+MUST err_t corpus_file_sum(const char *path, uint64_t *sum);
 int64_t corpus_bytes_read(const struct corpus *c);
 int64_t corpus_bytes_total(const struct corpus *c); /* 0: not known */
 const char *corpus_where(const struct corpus *c);   /* "FILE:LINE" or "FILE" of the document just given */
@@ -144,7 +176,6 @@ MUST err_t jsonl_open(const char *path, int invalid_utf8, struct jsonl **out);
 void jsonl_close(struct jsonl *j);
 MUST err_t jsonl_next(struct jsonl *j, const struct json_t **record, bool *got); /* borrowed until the next call; *got false at the end */
 const char *jsonl_where(const struct jsonl *j);                                  /* "FILE:LINE" of that record */
-int64_t jsonl_bytes_read(const struct jsonl *j);
 /* The value under a key of a record; NULL where it is absent or null, which are the same. */
 const struct json_t *jsonl_column(const struct json_t *record, const char *key);
 /* The text under it, borrowed; ERR_FORMAT names the key where there is none. */

@@ -37,6 +37,7 @@ void stream_close(struct stream *s);
 /* The first bytes, STREAM_PEEK of them unless there are fewer; they are still to be read. Borrowed until the first read. */
 MUST err_t stream_peek(struct stream *s, const char **text, int64_t *bytes);
 MUST err_t stream_read(struct stream *s, char *to, int64_t room, int64_t *got); /* *got 0: the end */
+MUST err_t stream_skip(struct stream *s); /* to the end, as it lies: nothing can be read behind it but what was read */
 bool stream_packed(const struct stream *s);
 int64_t stream_bytes_read(const struct stream *s); /* of the file, as it lies */
 uint64_t stream_sum(const struct stream *s);       /* XXH3-64 of these */
@@ -51,7 +52,7 @@ void text_close(struct text *t);
 MUST err_t text_next(struct text *t, struct corpus_span *span, bool *more, bool *got);
 const char *text_where(const struct text *t);
 
-/* JSON lines of a stream, which it closes with itself. */
+/* JSON lines of a stream, which stays the caller's. */
 MUST err_t jsonl_of_stream(struct stream *in, const char *path, int invalid_utf8, struct jsonl **out);
 
 /* ---- token files ---- */

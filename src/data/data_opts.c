@@ -4,8 +4,8 @@ const struct opt data_opt_list[] = {
     {.key = "data.train",
      .type = OPT_PATHS,
      .offset = offsetof(struct data_opts, train),
-     .help = "token files to train on (mop tokenize makes them): names, patterns, folders, comma-separated"},
-    {.key = "data.valid", .type = OPT_PATHS, .offset = offsetof(struct data_opts, valid), .help = "token files to validate on, likewise"},
+     .help = "token files to train on, or text and JSON lines, of which token files are made in OUT: names, patterns, folders, comma-separated"},
+    {.key = "data.valid", .type = OPT_PATHS, .offset = offsetof(struct data_opts, valid), .help = "what to validate on, likewise"},
     {.key = "data.seq",
      .type = OPT_INT,
      .offset = offsetof(struct data_opts, seq),
@@ -43,5 +43,6 @@ const struct opt data_opt_list[] = {
      .def = "same",
      .choices = "same|any",
      .help = "to train, token files of another tokenizer than the model's are refused, or taken with a warning"},
+    TEXT_OPT_ROWS(struct data_opts, text),
     {.key = NULL},
 };

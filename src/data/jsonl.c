@@ -13,6 +13,7 @@ enum { CHUNK = 1 << 20, SHOWN = 60 };
 struct jsonl {
     char *path;
     struct stream *in;
+    bool own; /* it is closed with this */
     int invalid;
     int64_t at; /* bytes read so far, unpacked */
     bool over;  /* there are no more */
@@ -51,13 +52,14 @@ err_t jsonl_open(const char *path, int invalid_utf8, struct jsonl **out) {
     if (err == OK) err = file_check_text(path, FILE_JSONL, text, bytes, &lines);
     if (err == OK) err = jsonl_of_stream(in, path, invalid_utf8, out);
     if (err != OK) stream_close(in);
+    else (*out)->own = true;
     return err;
 }
 
 void jsonl_close(struct jsonl *j) {
     if (!j) return;
     json_decref(j->record);
-    stream_close(j->in);
+    if (j->own) stream_close(j->in);
     free(j->path);
     free(j->buf);
     free(j->fixed);
@@ -65,7 +67,6 @@ void jsonl_close(struct jsonl *j) {
 }
 
 const char *jsonl_where(const struct jsonl *j) { return j->where; }
-int64_t jsonl_bytes_read(const struct jsonl *j) { return stream_bytes_read(j->in); }
 
 /* Read more behind `end`: first what is used up leaves the buffer, then it grows. */
 static err_t read_more(struct jsonl *j) {

@@ -203,6 +203,14 @@ err_t stream_read(struct stream *s, char *to, int64_t room, int64_t *got) {
     return OK;
 }
 
+err_t stream_skip(struct stream *s) {
+    while (!s->over) {
+        s->at = s->end;
+        TRY(fill(s));
+    }
+    return OK;
+}
+
 bool stream_packed(const struct stream *s) { return s->packing != PLAIN; }
 int64_t stream_bytes_read(const struct stream *s) { return s->read; }
 uint64_t stream_sum(const struct stream *s) { return XXH3_64bits_digest(s->sum); }

@@ -41,7 +41,7 @@ err_t text_end_check(const char *end) {
 }
 
 static void set_mode(struct text *t, const struct corpus_how *how) {
-    const char *end = how->document_end, *mark = "";
+    const char *end = how->text.document_end, *mark = "";
     t->mode = AT_TOKEN;
     if (strcmp(end, "line") == 0) t->mode = AT_EACH;
     else if (strcmp(end, "blank") == 0) t->mode = AT_BLANK;
@@ -53,10 +53,10 @@ static void set_mode(struct text *t, const struct corpus_how *how) {
 }
 
 err_t text_open(struct stream *in, const char *path, const struct corpus_how *how, struct text **out) {
-    TRY(text_end_check(how->document_end));
+    TRY(text_end_check(how->text.document_end));
     struct text *t = calloc(1, sizeof *t);
     if (!t) return FAIL(ERR_NOMEM, "out of memory while opening %s", path);
-    *t = (struct text){.in = in, .path = path, .invalid = how->invalid_utf8, .line = 1};
+    *t = (struct text){.in = in, .path = path, .invalid = how->text.invalid_utf8, .line = 1};
     set_mode(t, how);
     *out = t;
     return OK;

@@ -6,6 +6,7 @@
 #include "train/logfile.h"
 #include "train/outdir.h"
 #include "train/tensorboard.h"
+#include "train/textdata.h"
 #include "train/timetable.h"
 #include "train/train.h"
 
@@ -16,9 +17,11 @@
 
 /* A training run between its parts: what train_run opens and closes. */
 struct loop {
-    const struct job *job; /* own_job: as given, with the steps that train.epochs comes to */
+    const struct job *given, *job; /* job: own_job, as given but for the steps that train.epochs comes to and the tokens of text */
     struct job own_job;
     struct train_opts train_opts;
+    struct data_opts data_opts; /* with token files in the place of text */
+    struct textdata textdata;
     struct comm *world;
     struct outdir out;
     struct model_src src;
@@ -304,12 +307,16 @@ static err_t run_loop(struct loop *p) {
 
 /* The model as found and, where there is something to train, the data: what steps there are is known from then on. */
 static err_t open_source(struct loop *p) {
-    const struct job *j = p->job;
+    const struct job *j = p->job, *given = p->given;
     struct vocab_hint hint;
     if (p->src.config_json) return OK;
+    if (j->data->train) TRY(textdata_look(&p->textdata, given, &p->data_opts, p->world));
     TRY(find_hint(j, &hint));
     TRY(model_src_open(j->model, &hint, (uint64_t)j->train->seed, &p->src));
-    return j->data->train ? open_data(p) : OK;
+    if (!j->data->train) return OK;
+    const int64_t step = p->out.step >= 0 || !p->out.model ? p->out.step : p->out.logged; /* a finished run goes on from its end */
+    TRY(textdata_make(&p->textdata, given, given->data, step, p->world));
+    return open_data(p);
 }
 
 static err_t train_inner(struct loop *p) {
@@ -346,8 +353,16 @@ static err_t train_inner(struct loop *p) {
 }
 
 err_t train_run(const struct job *job, struct comm *world) {
-    struct loop p = {.own_job = *job, .train_opts = *job->train, .world = world, .out.lock.fd = -1, .log.fd = -1, .tensorboard.fd = -1};
+    struct loop p = {.given = job,
+                     .own_job = *job,
+                     .train_opts = *job->train,
+                     .data_opts = *job->data,
+                     .world = world,
+                     .out.lock.fd = -1,
+                     .log.fd = -1,
+                     .tensorboard.fd = -1};
     p.own_job.train = &p.train_opts;
+    p.own_job.data = &p.data_opts;
     p.job = &p.own_job;
     err_t err = train_inner(&p);
     logfile_close(&p.log);

@@ -83,7 +83,7 @@ static void replacing(void) {
 static const struct corpus_how *how(int invalid_utf8) {
     static struct corpus_how h;
     h = corpus_defaults;
-    h.invalid_utf8 = invalid_utf8;
+    h.text.invalid_utf8 = invalid_utf8;
     return &h;
 }
 

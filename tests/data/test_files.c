@@ -72,7 +72,8 @@ static void kinds(void) {
     }
     put("lines.txt", lines, -1);
     refuses(in_dir("lines.txt"), "is JSON lines, going by its first line");
-    const struct corpus_how text = {.format = CORPUS_TEXT, .document_end = "token"}, jsonl = {.format = CORPUS_JSONL, .document_end = "token"};
+    const struct corpus_how text = {.text = {.format = CORPUS_TEXT, .document_end = "token"}},
+                            jsonl = {.text = {.format = CORPUS_JSONL, .document_end = "token"}};
     gives(in_dir("lines.txt"), &text, "{\"text\": \"one\"}\n{\"text\": \"two\"}\n|");
     gives(in_dir("lines.txt"), &jsonl, "one|two|");
     put("table.csv", "a,b\n", -1);
@@ -316,12 +317,12 @@ static void ends(void) {
         {"line:<e>", "a <e>\n<e>\nb", "a <e>\n|b|"},
     };
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
-        const struct corpus_how how = {.document_end = list[i].end, .end_token = "<e>"};
+        const struct corpus_how how = {.text = {.document_end = list[i].end}, .end_token = "<e>"};
         put("ends.txt", list[i].text, -1);
         gives(in_dir("ends.txt"), &how, list[i].want);
     }
     put("ends.txt", "one\n<e>\ntwo\nlines\n<e>\nthree", -1);
-    const struct corpus_how how = {.document_end = "token", .end_token = "<e>"};
+    const struct corpus_how how = {.text = {.document_end = "token"}, .end_token = "<e>"};
     struct corpus *c;
     struct corpus_doc d;
     bool got;
@@ -335,7 +336,7 @@ static void ends(void) {
     corpus_close(c);
     static const char *const wrong[] = {"", "tokens", "line:", "lines", "line:a\nb"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
-        CASE_ERR(corpus_open(in_dir("ends.txt"), &(struct corpus_how){.document_end = wrong[i]}, &c), ERR_USAGE,
+        CASE_ERR(corpus_open(in_dir("ends.txt"), &(struct corpus_how){.text = {.document_end = wrong[i]}}, &c), ERR_USAGE,
                  "is not known; give token, file, line");
 }
 
@@ -356,9 +357,9 @@ static void borders(void) {
         }
         *out = 0;
         put("borders.txt", text, to - text);
-        const struct corpus_how how = {.document_end = kind ? "line:==" : "token", .end_token = "<e>"};
+        const struct corpus_how how = {.text = {.document_end = kind ? "line:==" : "token"}, .end_token = "<e>"};
         char *got = documents(in_dir("borders.txt"), &how);
-        CASE(got && strcmp(got, want) == 0, "documents of any length, ended by %s", how.document_end);
+        CASE(got && strcmp(got, want) == 0, "documents of any length, ended by %s", how.text.document_end);
         free(got);
         free(text);
         free(want);
