@@ -127,14 +127,14 @@ static err_t run(const struct trainer_opts *o) {
     err_t err = split(o->special, &names, &a.special_count);
     a.specials = (const char *const *)names;
     if (err == OK) {
-        const struct corpus_how how = {o->reading, a.special_count ? names[0] : NULL};
+        const struct corpus_how how = {o->reading, names ? names[0] : NULL};
         err = corpus_open(o->in, &how, &texts.corpus);
     }
     if (err == OK) {
         a.ctx = &texts;
         a.text_bytes = corpus_bytes_total(texts.corpus);
         err = tokenizer_train(&a);
-        if (err == OK) err = write_config(o->out, a.special_count ? names[0] : NULL);
+        if (err == OK) err = write_config(o->out, names ? names[0] : NULL);
     }
     corpus_close(texts.corpus);
     os_free_list(names, a.special_count);
