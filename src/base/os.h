@@ -45,7 +45,7 @@ void os_close(int fd);
 MUST err_t os_may_replace(const char *path, bool (*ours)(const char *begin, int64_t bytes), const char *what);
 
 /* Input read from its beginning to its end, once: a file, a pipe, or "-", standard input. *bytes is -1 where they are not known before. */
-bool os_is_file(const char *path); /* an ordinary one */
+bool os_is_file(const char *path);                                             /* an ordinary one */
 MUST err_t os_file_age(const char *path, int64_t *bytes, int64_t *changed_ns); /* when its bytes were last changed, since 1970 */
 MUST err_t os_stream_open(const char *path, int *fd, int64_t *bytes);
 MUST err_t os_stream_read(int fd, const char *path, void *to, int64_t room, int64_t *got); /* *got 0: the end */
