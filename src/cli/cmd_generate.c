@@ -194,9 +194,9 @@ static err_t make(const struct options *o, const struct generate_opts *g, const 
     int64_t made;
     TRY(generate(run, &in, &made));
     if (text) {
-        text_out_flush(text_out);
+        TRY(text_out_flush(text_out));
         (void)printf("\n");
-    } else print_ids(ids->ids + given, t ? text_out_whole(text_out, ids->ids, given + made) - given : made);
+    } else print_ids(ids->ids + given, t ? text_out_whole(text_out) - given : made);
     return OK;
 }
 

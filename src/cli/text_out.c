@@ -10,7 +10,8 @@
 #include <string.h>
 
 err_t text_out_open(struct text_out *s, const struct tokenizer *t, bool print, const char *stops) {
-    *s = (struct text_out){.tokenizer = t, .print = print};
+    *s = (struct text_out){.print = print, .cut = -1};
+    TRY(tok_stream_new(t, &s->stream));
     if (!stops) return OK;
     TRY(opt_split(stops, &s->stop, &s->stops));
     for (int64_t i = 0; i < s->stops; i++)
@@ -20,29 +21,22 @@ err_t text_out_open(struct text_out *s, const struct tokenizer *t, bool print, c
 
 void text_out_close(struct text_out *s) {
     os_free_list(s->stop, s->stops);
-    free(s->text);
+    tok_stream_free(s->stream);
+    free(s->ends);
     *s = (struct text_out){0};
 }
 
-static int64_t token_bytes(const struct text_out *s, int32_t id, const char **text) {
-    int64_t bytes = 0;
-    if (tokenizer_bytes(s->tokenizer, id, text, &bytes) == OK) return bytes;
-    err_clear(); /* a model may have more ids than its tokenizer: they have no text, as in Hugging Face's decoder */
-    return 0;
-}
-
 static err_t append(struct text_out *s, int32_t id) {
-    const char *text;
-    const int64_t n = token_bytes(s, id, &text);
-    if (s->bytes + n > s->room) {
-        const int64_t room = 2 * (s->bytes + n) + 1024;
-        char *more = realloc(s->text, (size_t)room);
-        if (!more) return FAIL(ERR_NOMEM, "out of memory for a text of %lld bytes; make fewer tokens", (long long)room);
-        s->text = more;
+    if (s->tokens == s->room) {
+        const int64_t room = 2 * s->room + 1024;
+        int64_t *more = realloc(s->ends, sizeof *more * (size_t)room);
+        if (!more) return FAIL(ERR_NOMEM, "out of memory for the text of %lld tokens; make fewer", (long long)room);
+        s->ends = more;
         s->room = room;
     }
-    if (n) memcpy(s->text + s->bytes, text, (size_t)n);
-    s->bytes += n;
+    TRY(tok_stream_push(s->stream, id));
+    s->text = tok_stream_text(s->stream, &s->bytes, &s->sure);
+    s->ends[s->tokens++] = s->bytes;
     return OK;
 }
 
@@ -73,12 +67,17 @@ static void print_to(struct text_out *s, int64_t end) {
     if (s->print) (void)fflush(stdout);
 }
 
-void text_out_flush(struct text_out *s) { print_to(s, s->bytes); }
+err_t text_out_flush(struct text_out *s) {
+    TRY(tok_stream_end(s->stream));
+    s->text = tok_stream_text(s->stream, &s->bytes, &s->sure);
+    print_to(s, s->cut < 0 ? s->bytes : s->cut);
+    return OK;
+}
 
 err_t text_out_prompt(struct text_out *s, const int32_t *ids, int64_t count) {
     for (int64_t i = 0; i < count; i++) TRY(append(s, ids[i]));
     s->searched = s->bytes;
-    print_to(s, whole_characters(s, s->bytes));
+    print_to(s, whole_characters(s, s->sure));
     return OK;
 }
 
@@ -98,15 +97,14 @@ err_t text_out_token(struct text_out *s, int32_t id, bool *stopped) {
     TRY(append(s, id));
     const int64_t end = find_stop(s, false);
     *stopped = end < s->bytes;
+    if (*stopped) s->cut = end;
     s->searched = *stopped ? end : find_stop(s, true);
-    s->bytes = *stopped ? end : s->bytes;
-    print_to(s, whole_characters(s, s->searched));
+    print_to(s, whole_characters(s, i64_min(s->searched, s->sure)));
     return OK;
 }
 
-int64_t text_out_whole(const struct text_out *s, const int32_t *ids, int64_t count) {
-    const char *text;
-    int64_t whole = 0, end = 0;
-    while (whole < count && (end += token_bytes(s, ids[whole], &text)) <= s->bytes) whole++;
+int64_t text_out_whole(const struct text_out *s) {
+    int64_t whole = 0;
+    while (whole < s->tokens && (s->cut < 0 || s->ends[whole] <= s->cut)) whole++;
     return whole;
 }

@@ -1,6 +1,5 @@
 #include "data/tokenizer_int.h"
 
-#include "base/json.h"
 #include "base/log.h"
 #include "base/os.h"
 #include "data/utf8.h"
@@ -16,58 +15,28 @@ enum { JIT_STACK_START = 32 << 10, JIT_STACK_MOST = 64 << 20 };
 void tokenizer_fini(struct tokenizer *t) {
     free(t->pool.text);
     free(t->tokens);
+    free(t->shown);
     free(t->raw);
+    free(t->char_id);
+    free(t->before);
+    free(t->after);
     free(t->map.slot);
     free(t->merges.slot);
     free(t->added);
     free(t->added_map.slot);
     free(t->plain.nodes);
     free(t->normalized.nodes);
-    for (int i = 0; i < t->step_count; i++) pcre2_code_free(t->steps[i].regex);
+    for (int i = 0; i < TOK_STEPS; i++) {
+        pcre2_code_free(t->norms[i].regex);
+        pcre2_code_free(t->steps[i].regex);
+        pcre2_code_free(t->decs[i].regex);
+    }
 }
 
 void tokenizer_close(struct tokenizer *t) {
     if (!t) return;
     tokenizer_fini(t);
     free(t);
-}
-
-/* The end-of-document token: tokenizer_config.json knows, else the usual names are tried. */
-static err_t find_eos(struct tokenizer *t, const char *path) {
-    static const char *const usual[] = {"<|endoftext|>", "</s>", "<|im_end|>", "<|end_of_text|>"};
-    t->eos = -1;
-    for (int i = 0; i < 4 && t->eos < 0; i++) t->eos = tokenizer_id(t, usual[i]);
-
-    const char *slash = strrchr(path, '/');
-    char dir[OS_PATH_MAX], config[OS_PATH_MAX];
-    int n = slash ? (int)(slash - path) : 1;
-    if (n >= OS_PATH_MAX) n = OS_PATH_MAX - 1;
-    memcpy(dir, slash ? path : ".", (size_t)n);
-    dir[n] = 0;
-    TRY(os_join(config, dir, "tokenizer_config.json"));
-    if (!os_exists(config)) return OK;
-    char *text;
-    int64_t bytes;
-    TRY(os_read_all(config, MAX_FILE, &text, &bytes));
-    json_error_t e;
-    json_t *root = json_read(text, bytes, JSON_NULS, &e);
-    free(text);
-    if (!json_is_object(root)) {
-        json_decref(root);
-        return FAIL(ERR_FORMAT, "%s: %s; correct the file or remove it", config, root ? "is not an object" : e.text);
-    }
-    const json_t *eos = json_object_get(root, "eos_token");
-    if (json_is_object(eos) && !json_mark(eos)) eos = json_object_get(eos, "content");
-    err_t err = OK;
-    if (json_is_string(eos)) {
-        t->eos = tokenizer_id(t, json_string_value(eos));
-        if (t->eos < 0)
-            log_line(LOG_WARN, "%s: eos_token \"%.60s\" is not in the tokenizer: there is no end-of-document token", config, json_string_value(eos));
-    } else if (eos && !json_is_null(eos)) {
-        err = FAIL(ERR_FORMAT, "%s: eos_token is neither text nor null; correct the file", config);
-    }
-    json_decref(root);
-    return err;
 }
 
 err_t tokenizer_open(const char *path, struct tokenizer **out) {
@@ -86,7 +55,7 @@ err_t tokenizer_open(const char *path, struct tokenizer **out) {
         err = tokenizer_load(t, path, text, bytes);
     }
     free(text);
-    if (err == OK) err = find_eos(t, path);
+    if (err == OK) err = tokenizer_find_eos(t, path);
     if (err != OK) {
         tokenizer_close(t);
         return err_frame(err, __func__);
@@ -123,8 +92,11 @@ void tok_scratch_fini(struct tok_scratch *s) {
     pcre2_match_context_free(s->context);
     pcre2_match_data_free(s->match);
     for (int i = 0; i < TOK_STEPS; i++) free(s->step[i].text);
-    nfc_free(&s->nfc);
-    free(s->word);
+    free(s->norm[0].text);
+    free(s->norm[1].text);
+    free(s->form.chars);
+    free(s->form.flat);
+    free(s->word.text);
     free(s->symbols);
     free(s->heap);
     free(s->cache);
@@ -163,50 +135,6 @@ err_t tokenizer_encode(const struct tokenizer *t, struct tok_scratch *s, const c
     return err_frame(err, __func__);
 }
 
-err_t tokenizer_bytes(const struct tokenizer *t, int32_t id, const char **text, int64_t *bytes) {
-    if (id < 0 || id >= t->vocab || t->raw[id].bytes < 0)
-        return FAIL(ERR_FAILED, "id %d is not in the tokenizer, whose ids are below %lld; check that the ids are this tokenizer's", (int)id,
-                    (long long)t->vocab);
-    *text = t->pool.text + t->raw[id].at;
-    *bytes = t->raw[id].bytes;
-    return OK;
-}
-
-err_t tokenizer_decode(const struct tokenizer *t, const int32_t *ids, int64_t count, char **text, int64_t *bytes) {
-    const char *p;
-    int64_t n, total = 0;
-    for (int64_t i = 0; i < count; i++) {
-        TRY(tokenizer_bytes(t, ids[i], &p, &n));
-        total += n + (!t->joined && i > 0);
-    }
-    char *flat = malloc((size_t)total + 1);
-    if (!flat) return FAIL(ERR_NOMEM, "no memory for a text of %lld bytes; free some", (long long)total);
-    char *to = flat;
-    for (int64_t i = 0; i < count; i++) {
-        if (!t->joined && i > 0) *to++ = ' ';
-        struct tok_str raw = t->raw[ids[i]];
-        memcpy(to, t->pool.text + raw.at, (size_t)raw.bytes);
-        to += raw.bytes;
-    }
-    int64_t room = utf8_replaced_bytes(flat, total);
-    if (room != total) {
-        char *wide = realloc(flat, (size_t)room + 1);
-        if (!wide) {
-            free(flat);
-            return FAIL(ERR_NOMEM, "no memory for a text of %lld bytes; free some", (long long)room);
-        }
-        flat = wide;
-        memmove(flat + (room - total), flat, (size_t)total);
-        utf8_replace(flat, room, total);
-    } else if (utf8_valid(flat, total) != total) {
-        utf8_replace(flat, room, total); /* pieces of three bytes each */
-    }
-    flat[room] = 0;
-    *text = flat;
-    *bytes = room;
-    return OK;
-}
-
 int64_t tokenizer_vocab(const struct tokenizer *t) { return t->vocab; }
 
 int32_t tokenizer_id(const struct tokenizer *t, const char *token) {
@@ -217,3 +145,13 @@ int32_t tokenizer_id(const struct tokenizer *t, const char *token) {
 
 int32_t tokenizer_eos(const struct tokenizer *t) { return t->eos; }
 uint64_t tokenizer_fingerprint(const struct tokenizer *t) { return t->fingerprint; }
+
+const int32_t *tokenizer_before(const struct tokenizer *t, int64_t *count) {
+    *count = t->before_count;
+    return t->before;
+}
+
+const int32_t *tokenizer_after(const struct tokenizer *t, int64_t *count) {
+    *count = t->after_count;
+    return t->after;
+}

@@ -1,7 +1,6 @@
-/* Byte-level BPE from a Hugging Face tokenizer.json: text to ids and back, identical to Hugging Face's
- * `tokenizers`; and the trainer that makes such a file. What a file asks for and we do not have is
- * refused by name (ERR_FORMAT, path and field). docs/formats/tokenizer.md. Local; a tokenizer may be used
- * by many threads at once, each with its own tok_scratch. */
+/* BPE from a Hugging Face tokenizer.json, byte-level or SentencePiece's kind: text to ids and back, identical to Hugging Face's
+ * `tokenizers`; tokenizer_train.h makes such a file. What a file asks for and we do not have is refused by name (ERR_FORMAT, path and
+ * field). docs/formats/tokenizer.md. Local; a tokenizer may be used by many threads at once, each with its own tok_scratch. */
 #ifndef MOP_DATA_TOKENIZER_H
 #define MOP_DATA_TOKENIZER_H
 
@@ -30,12 +29,26 @@ MUST err_t tokenizer_encode(const struct tokenizer *t, struct tok_scratch *s, co
  * Owned by the caller: free. An id that is not in the vocabulary is ERR_FAILED. */
 MUST err_t tokenizer_decode(const struct tokenizer *t, const int32_t *ids, int64_t count, char **text, int64_t *bytes);
 
-/* Raw bytes of one id (for streaming text as it is generated); borrowed. */
+/* The bytes that one id stands for inside a text; borrowed. */
 MUST err_t tokenizer_bytes(const struct tokenizer *t, int32_t id, const char **text, int64_t *bytes);
+
+/* The text of ids as they come: after tok_stream_end it is that of tokenizer_decode, but for invalid UTF-8 that a byte-level tokenizer
+ * gives, which stays. An id that the tokenizer lacks has no text. */
+struct tok_stream;
+MUST err_t tok_stream_new(const struct tokenizer *t, struct tok_stream **out);
+void tok_stream_free(struct tok_stream *x);
+MUST err_t tok_stream_push(struct tok_stream *x, int32_t id);
+MUST err_t tok_stream_end(struct tok_stream *x); /* nothing follows; tokens that waited for others get their text */
+/* All text so far, borrowed until the next push. No later id changes its first `sure` bytes. */
+const char *tok_stream_text(const struct tok_stream *x, int64_t *bytes, int64_t *sure);
+
+/* The special tokens that the post-processor puts before and behind a text. */
+const int32_t *tokenizer_before(const struct tokenizer *t, int64_t *count);
+const int32_t *tokenizer_after(const struct tokenizer *t, int64_t *count);
 
 int64_t tokenizer_vocab(const struct tokenizer *t);                 /* largest id + 1, added tokens included */
 int32_t tokenizer_id(const struct tokenizer *t, const char *token); /* of an added or vocabulary token as written in the file; -1 */
-/* End-of-document id: eos_token of a tokenizer_config.json beside the file, else <|endoftext|>, </s>, <|im_end|> or <|end_of_text|>, the first there is; -1. */
+/* End-of-document id, from the files beside the tokenizer's as transformers finds it, else the usual names; -1: none. */
 int32_t tokenizer_eos(const struct tokenizer *t);
 
 /* True XXH3-64 of the file's text: a token file remembers which tokenizer made it. */

@@ -1,134 +1,10 @@
-/* Tables of a tokenizer (strings to ids, merges, bytes and their characters) and byte-pair merging: a linked list of
- * symbols and a heap of the merges that can be done, O(n log n) in the length of a word. */
+/* Byte-pair merging: a linked list of symbols and a heap of the merges that can be done, O(n log n) in the length of a word. */
 #include "data/tokenizer_int.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
-
-err_t tok_grow(void **p, int64_t *room, int64_t need, size_t size) {
-    if (need <= *room) return OK;
-    int64_t more = *room + *room / 2 + 64;
-    if (more < need) more = need;
-    void *q = realloc(*p, (size_t)more * size);
-    if (!q) return FAIL(ERR_NOMEM, "no memory for %lld bytes of the tokenizer's; free some", (long long)more * (long long)size);
-    *p = q;
-    *room = more;
-    return OK;
-}
-
-err_t tok_pool_add(struct tok_pool *p, const char *text, int64_t bytes, struct tok_str *out) {
-    if (p->bytes + bytes > INT32_MAX)
-        return FAIL(ERR_FAILED, "different words and tokens make more than 2 GiB; use less text or a smaller vocabulary");
-    TRY(tok_grow((void **)&p->text, &p->room, p->bytes + bytes + 1, 1));
-    memcpy(p->text + p->bytes, text, (size_t)bytes);
-    *out = (struct tok_str){.at = (uint32_t)p->bytes, .bytes = (int32_t)bytes};
-    p->bytes += bytes;
-    return OK;
-}
-
-/* Slots for n keys: a power of two, at most half full. */
-static int64_t slots_for(int64_t n) {
-    int64_t s = 16;
-    while (s < 2 * n) s *= 2;
-    return s;
-}
-
-err_t tok_map_new(struct tok_map *m, int64_t keys) {
-    m->slots = slots_for(keys);
-    m->slot = calloc((size_t)m->slots, sizeof *m->slot);
-    if (!m->slot) return FAIL(ERR_NOMEM, "no memory for a table of %lld tokens; free some", (long long)keys);
-    return OK;
-}
-
-int32_t tok_map_find(const struct tok_map *m, const struct tok_pool *p, const struct tok_str *strings, const char *text, int64_t bytes) {
-    if (!m->slot) return -1;
-    uint64_t at = XXH3_64bits(text, (size_t)bytes);
-    for (;; at++) {
-        int32_t id = m->slot[at & (uint64_t)(m->slots - 1)] - 1;
-        if (id < 0) return -1;
-        if (strings[id].bytes == bytes && memcmp(p->text + strings[id].at, text, (size_t)bytes) == 0) return id;
-    }
-}
-
-void tok_map_add(struct tok_map *m, const struct tok_pool *p, const struct tok_str *strings, int32_t id) {
-    uint64_t at = XXH3_64bits(p->text + strings[id].at, (size_t)strings[id].bytes);
-    while (m->slot[at & (uint64_t)(m->slots - 1)]) at++;
-    m->slot[at & (uint64_t)(m->slots - 1)] = id + 1;
-}
-
-/* GPT-2's table: bytes that print stand for themselves, the others take U+0100 and on. */
-void byte_chars_init(struct byte_chars *b) {
-    memset(b->of_char, -1, sizeof b->of_char);
-    int32_t next = 0x100;
-    for (int i = 0; i < 256; i++) {
-        bool prints = (i >= '!' && i <= '~') || (i >= 0xa1 && i <= 0xac) || i >= 0xae;
-        b->of_byte[i] = prints ? i : next++;
-        b->of_char[b->of_byte[i]] = (int16_t)i;
-    }
-}
-
-int byte_char_put(const struct byte_chars *b, unsigned char byte, char *to) {
-    int32_t c = b->of_byte[byte];
-    if (c < 0x80) {
-        to[0] = (char)c;
-        return 1;
-    }
-    to[0] = (char)(0xc0 | (c >> 6));
-    to[1] = (char)(0x80 | (c & 0x3f));
-    return 2;
-}
-
-int64_t byte_chars_decode(const struct byte_chars *b, const char *text, int64_t bytes, char *to) {
-    int64_t n = 0;
-    for (int64_t i = 0; i < bytes;) {
-        int len;
-        int32_t c = unicode_get(text + i, bytes - i, &len);
-        if (c < 0 || c >= (int32_t)(sizeof b->of_char / sizeof *b->of_char) || b->of_char[c] < 0) return -1;
-        to[n++] = (char)b->of_char[c];
-        i += len;
-    }
-    return n;
-}
-
-static uint64_t pair_of(int32_t a, int32_t b) { return (uint64_t)(uint32_t)a << 32 | (uint32_t)b; }
-static uint64_t pair_hash(uint64_t pair) {
-    pair *= UINT64_C(0x9e3779b97f4a7c15);
-    return pair ^ pair >> 29;
-}
-
-err_t tok_merges_new(struct tok_merges *m, int64_t rules) {
-    m->slots = slots_for(rules);
-    m->slot = malloc((size_t)m->slots * sizeof *m->slot);
-    if (!m->slot) return FAIL(ERR_NOMEM, "no memory for a table of %lld merges; free some", (long long)rules);
-    for (int64_t i = 0; i < m->slots; i++) m->slot[i].pair = UINT64_MAX;
-    return OK;
-}
-
-static struct tok_merge *merge_slot(const struct tok_merges *m, uint64_t pair) {
-    for (uint64_t at = pair_hash(pair);; at++) {
-        struct tok_merge *s = &m->slot[at & (uint64_t)(m->slots - 1)];
-        if (s->pair == pair || s->pair == UINT64_MAX) return s;
-    }
-}
-
-void tok_merges_add(struct tok_merges *m, int32_t a, int32_t b, uint32_t rank, int32_t id) {
-    uint64_t pair = pair_of(a, b);
-    *merge_slot(m, pair) = (struct tok_merge){.pair = pair, .rank = rank, .id = id};
-}
-
-const struct tok_merge *tok_merges_find(const struct tok_merges *m, int32_t a, int32_t b) {
-    const struct tok_merge *s = merge_slot(m, pair_of(a, b));
-    return s->pair == UINT64_MAX ? NULL : s;
-}
-
-err_t tok_ids_push(struct tok_ids *out, int32_t id) {
-    TRY(tok_grow((void **)&out->ids, &out->room, out->count + 1, sizeof *out->ids));
-    out->ids[out->count++] = id;
-    return OK;
-}
 
 /* By rank, then from left to right. */
 static bool merge_before(struct bpe_merge a, struct bpe_merge b) { return a.rank != b.rank ? a.rank < b.rank : a.at < b.at; }
@@ -163,23 +39,90 @@ static err_t push_pair(struct tok_scratch *s, int32_t at) {
     return m ? heap_push(s, (struct bpe_merge){.rank = m->rank, .at = at, .id = m->id}) : OK;
 }
 
-/* The first symbols of a word: one per byte. A byte without a token is the unknown token where there is one (neighbours
+static void add_symbol(struct tok_scratch *s, int32_t *n, int32_t id) {
+    s->symbols[*n] = (struct bpe_symbol){.id = id, .prev = *n - 1, .next = *n + 1};
+    ++*n;
+}
+
+/* The first symbols of a word of bytes: one each. A byte without a token is the unknown token where there is one (neighbours
  * fused if the file says so), else it is dropped and its neighbours meet: what Hugging Face does. */
-static err_t first_symbols(struct tok_scratch *s, const char *word, int64_t bytes, int32_t *count) {
+static void byte_symbols(struct tok_scratch *s, const char *word, int64_t bytes, int32_t *n) {
     const struct tokenizer *t = s->t;
-    TRY(tok_grow((void **)&s->symbols, &s->symbols_room, bytes, sizeof *s->symbols));
-    int32_t n = 0;
     bool unknown_before = false;
     for (int64_t i = 0; i < bytes; i++) {
-        int32_t id = t->byte_id[(unsigned char)word[i]];
-        bool unknown = id < 0;
+        const int32_t id = t->byte_id[(unsigned char)word[i]];
+        const bool unknown = id < 0;
         if (unknown && (t->unk < 0 || (unknown_before && t->fuse_unk))) continue;
-        s->symbols[n] = (struct bpe_symbol){.id = unknown ? t->unk : id, .prev = n - 1, .next = n + 1};
-        n++;
+        add_symbol(s, n, unknown ? t->unk : id);
         unknown_before = unknown;
     }
-    if (n) s->symbols[n - 1].next = -1;
-    *count = n;
+}
+
+/* The token of one character, written with what its place in the word adds. */
+static err_t char_token(struct tok_scratch *s, const char *text, int len, bool first, bool last, int32_t *id) {
+    const struct tokenizer *t = s->t;
+    if (!t->affixes) {
+        const int32_t c = unicode_get(text, len, &len);
+        *id = c < CHAR_IDS ? t->char_id[c] : tok_map_find(&t->map, &t->pool, t->tokens, text, len);
+        return OK;
+    }
+    const struct tok_str before = first ? (struct tok_str){0} : t->prefix, after = last ? t->suffix : (struct tok_str){0};
+    s->word.bytes = 0;
+    TRY(tok_buffer_add(&s->word, t->pool.text + before.at, before.bytes));
+    TRY(tok_buffer_add(&s->word, text, len));
+    TRY(tok_buffer_add(&s->word, t->pool.text + after.at, after.bytes));
+    *id = tok_map_find(&t->map, &t->pool, t->tokens, s->word.text, s->word.bytes);
+    return OK;
+}
+
+/* The tokens that write the bytes of a character out; false if one of them is missing. The affixes are written out with it. */
+static bool write_out(struct tok_scratch *s, const char *text, int64_t bytes, int32_t *n) {
+    for (int64_t i = 0; i < bytes; i++)
+        if (s->t->fallback[(unsigned char)text[i]] < 0) return false;
+    for (int64_t i = 0; i < bytes; i++) add_symbol(s, n, s->t->fallback[(unsigned char)text[i]]);
+    return true;
+}
+
+/* The first symbols of a word of text: one a character. What has no token is written out as bytes, else is the unknown token. That one waits
+ * until a character with a token follows (or another unknown one that is not fused with it, or the end), so that written-out bytes
+ * overtake it: the order of Hugging Face. */
+static err_t char_symbols(struct tok_scratch *s, const char *word, int64_t bytes, int32_t *n) {
+    const struct tokenizer *t = s->t;
+    bool waiting = false;
+    for (int64_t i = 0, next; i < bytes; i = next) {
+        int len;
+        int32_t id = -1;
+        (void)unicode_get(word + i, bytes - i, &len);
+        next = i + len;
+        TRY(char_token(s, word + i, len, i == 0, next == bytes, &id));
+        if (id >= 0) {
+            if (waiting) add_symbol(s, n, t->unk);
+            waiting = false;
+            add_symbol(s, n, id);
+            continue;
+        }
+        if (t->byte_fallback && (t->affixes ? write_out(s, s->word.text, s->word.bytes, n) : write_out(s, word + i, len, n))) continue;
+        if (t->unk == UNK_MISSING)
+            return FAIL(ERR_FORMAT,
+                        "the character at byte %lld of a word has no token, and model.unk_token of the tokenizer is none of its tokens; correct the "
+                        "tokenizer",
+                        (long long)i);
+        if (t->unk < 0) continue;
+        if (waiting && !t->fuse_unk) add_symbol(s, n, t->unk);
+        waiting = true;
+    }
+    if (waiting) add_symbol(s, n, t->unk);
+    return OK;
+}
+
+static err_t first_symbols(struct tok_scratch *s, const char *word, int64_t bytes, int32_t *count) {
+    const struct tokenizer *t = s->t;
+    const int64_t most = t->affixes ? bytes * (1 + t->prefix.bytes) + t->suffix.bytes : bytes;
+    TRY(tok_grow((void **)&s->symbols, &s->symbols_room, most, sizeof *s->symbols));
+    *count = 0;
+    if (t->bytes) byte_symbols(s, word, bytes, count);
+    else TRY(char_symbols(s, word, bytes, count));
+    if (*count) s->symbols[*count - 1].next = -1;
     return OK;
 }
 
@@ -207,14 +150,19 @@ static err_t merge_symbols(struct tok_scratch *s, int32_t count) {
 
 /* The whole word's id if it is a token by itself; -1. */
 static err_t whole_word(struct tok_scratch *s, const char *word, int64_t bytes, int32_t *id) {
-    TRY(tok_grow((void **)&s->word, &s->word_room, 2 * bytes, 1));
-    int64_t n = 0;
-    for (int64_t i = 0; i < bytes; i++) n += byte_char_put(&s->t->chars, (unsigned char)word[i], s->word + n);
-    *id = tok_map_find(&s->t->map, &s->t->pool, s->t->tokens, s->word, n);
+    const struct tokenizer *t = s->t;
+    if (t->bytes) {
+        TRY(tok_grow((void **)&s->word.text, &s->word.room, 2 * bytes, 1));
+        int64_t n = 0;
+        for (int64_t i = 0; i < bytes; i++) n += byte_char_put(&t->chars, (unsigned char)word[i], s->word.text + n);
+        word = s->word.text;
+        bytes = n;
+    }
+    *id = tok_map_find(&t->map, &t->pool, t->tokens, word, bytes);
     return OK;
 }
 
-err_t bpe_word(struct tok_scratch *s, const char *word, int64_t bytes) {
+static err_t uncut_word(struct tok_scratch *s, const char *word, int64_t bytes) {
     struct cache_entry *e = NULL;
     if (bytes <= TOK_CACHE_WORD) {
         e = &s->cache[XXH3_64bits(word, (size_t)bytes) % TOK_CACHE];
@@ -241,6 +189,20 @@ err_t bpe_word(struct tok_scratch *s, const char *word, int64_t bytes) {
         e->count = (uint8_t)made;
         memcpy(e->word, word, (size_t)bytes);
         for (int64_t i = 0; i < made; i++) e->ids[i] = s->out->ids[first + i];
+    }
+    return OK;
+}
+
+err_t bpe_word(struct tok_scratch *s, const char *word, int64_t bytes) {
+    static const char meta[] = "\xe2\x96\x81"; /* U+2581 */
+    if (!s->t->cut_meta || bytes <= TOK_CACHE_WORD) return uncut_word(s, word, bytes);
+    int64_t start = 0, i = 0;
+    while (i < bytes) { /* runs of the mark, then what is not the mark, up to the next run */
+        while (bytes - i >= 3 && memcmp(word + i, meta, 3) == 0) i += 3;
+        const char *next = memmem(word + i, (size_t)(bytes - i), meta, 3);
+        i = next ? next - word : bytes;
+        TRY(uncut_word(s, word + start, i - start));
+        start = i;
     }
     return OK;
 }

@@ -54,19 +54,27 @@ static err_t word_done(struct tok_scratch *s, const char *word, int64_t bytes) {
     return s->count_word ? s->count_word(s->count_ctx, word, bytes) : bpe_word(s, word, bytes);
 }
 
-/* Text up to the next stage: cut out the tokens of the trie; the second stage normalises first. */
-static err_t cut(struct tok_scratch *s, bool second, const char *text, int64_t bytes);
-static err_t between(struct tok_scratch *s, bool second, const char *text, int64_t bytes) {
-    if (bytes == 0) return OK;
-    if (second) return tok_split(s, 0, text, bytes);
-    if (s->t->nfc) TRY(nfc_text(&s->nfc, text, bytes, &text, &bytes));
-    return cut(s, true, text, bytes);
+static struct tok_piece part(struct tok_piece p, int64_t start, int64_t end) {
+    int64_t origin = p.origin > start ? p.origin - start : 0;
+    if (origin > end - start) origin = end - start;
+    return (struct tok_piece){p.text + start, end - start, origin};
 }
 
-static err_t cut(struct tok_scratch *s, bool second, const char *text, int64_t bytes) {
+/* Text up to the next stage: cut out the tokens of the trie; the second stage normalises first. */
+static err_t cut(struct tok_scratch *s, bool second, struct tok_piece p);
+static err_t between(struct tok_scratch *s, bool second, struct tok_piece p) {
+    if (p.bytes == 0) return OK;
+    if (second) return tok_split(s, 0, p);
+    TRY(tok_normalize(s, p, &p));
+    return cut(s, true, p);
+}
+
+static err_t cut(struct tok_scratch *s, bool second, struct tok_piece p) {
     const struct tokenizer *t = s->t;
     const struct trie *trie = second ? &t->normalized : &t->plain;
-    if (trie->count == 0) return between(s, second, text, bytes);
+    if (trie->count == 0) return between(s, second, p);
+    const char *text = p.text;
+    const int64_t bytes = p.bytes;
     int64_t done = 0; /* what is before it has gone on */
     for (int64_t i = 0; i < bytes;) {
         int64_t matched = 0;
@@ -81,23 +89,30 @@ static err_t cut(struct tok_scratch *s, bool second, const char *text, int64_t b
         if (t->added[a].single_word && ((start > 0 && unicode_is_word(char_before(text, start, &len))) ||
                                         (stop < bytes && unicode_is_word(unicode_get(text + stop, bytes - stop, &len)))))
             continue;
-        if (t->added[a].lstrip)
+        if (t->added[a].lstrip) {
             while (start > done && unicode_is_space(char_before(text, start, &len))) start -= len;
+            if (start < done) start = done; /* the token before has taken the space already, */
+        }
         if (t->added[a].rstrip)
             while (stop < bytes && unicode_is_space(unicode_get(text + stop, bytes - stop, &len))) stop += len;
-        if (start > done) TRY(between(s, second, text + done, start - done));
+        if (start >= stop) continue; /* perhaps all of this one */
+        if (start > done) TRY(between(s, second, part(p, done, start)));
         if (s->out) TRY(tok_ids_push(s->out, t->added[a].id));
         done = stop;
     }
-    return between(s, second, text + done, bytes - done);
+    return between(s, second, part(p, done, bytes));
 }
 
-err_t tok_walk(struct tok_scratch *s, const char *text, int64_t bytes) { return cut(s, false, text, bytes); }
+err_t tok_walk(struct tok_scratch *s, const char *text, int64_t bytes) {
+    int first = 0;
+    if (bytes > 0) (void)unicode_get(text, bytes, &first);
+    return cut(s, false, (struct tok_piece){text, bytes, first});
+}
 
 /* Pieces of a split on their way to the next step: what is pending may still be joined with what follows. */
 struct pieces {
     struct tok_scratch *s;
-    const char *text;
+    struct tok_piece all;
     int step;
     enum split_behavior behavior;
     int64_t start, end; /* pending; start -1: nothing is */
@@ -107,7 +122,7 @@ struct pieces {
 static err_t flush(struct pieces *p) {
     int64_t start = p->start;
     p->start = -1;
-    return start < 0 || start == p->end ? OK : tok_split(p->s, p->step + 1, p->text + start, p->end - start);
+    return start < 0 || start == p->end ? OK : tok_split(p->s, p->step + 1, part(p->all, start, p->end));
 }
 
 static err_t piece(struct pieces *p, int64_t start, int64_t end, bool match) {
@@ -145,7 +160,7 @@ static err_t find(struct tok_scratch *s, const pcre2_code *re, const char *text,
         char why[128] = "";
         (void)pcre2_get_error_message(rc, (PCRE2_UCHAR *)why, sizeof why);
         return FAIL(rc == PCRE2_ERROR_NOMEMORY ? ERR_NOMEM : ERR_FAILED,
-                    "the pre-tokenizer's regular expression gives up: %s; at byte %lld of a piece of %lld bytes; cut the text there or use another "
+                    "the tokenizer's regular expression gives up: %s; at byte %lld of a piece of %lld bytes; cut the text there or use another "
                     "tokenizer",
                     why, (long long)from, (long long)bytes);
     }
@@ -155,56 +170,156 @@ static err_t find(struct tok_scratch *s, const pcre2_code *re, const char *text,
     return OK;
 }
 
-static err_t split(struct tok_scratch *s, int step, const char *text, int64_t bytes) {
-    const struct tok_step *k = &s->t->steps[step];
-    struct pieces p = {.s = s, .text = text, .step = step, .behavior = k->behavior, .start = -1};
-    int64_t done = 0, from = 0, last_end = -1;
-    while (from <= bytes) {
-        int64_t start, end;
-        TRY(find(s, k->regex, text, bytes, from, &start, &end));
-        if (start < 0) break;
-        if (start == end && end == last_end) { /* an empty match right behind the last does not count; one character on */
+err_t tok_match_next(struct tok_scratch *s, const pcre2_code *regex, struct tok_str text_sought, const char *text, int64_t bytes,
+                     struct tok_match *m) {
+    if (!regex) {
+        const char *sought = s->t->pool.text + text_sought.at;
+        const char *p = m->from < bytes ? memmem(text + m->from, (size_t)(bytes - m->from), sought, (size_t)text_sought.bytes) : NULL;
+        m->start = p ? p - text : -1;
+        m->from = m->end = p ? m->start + text_sought.bytes : bytes;
+        return OK;
+    }
+    while (m->from <= bytes) {
+        TRY(find(s, regex, text, bytes, m->from, &m->start, &m->end));
+        if (m->start < 0) return OK;
+        if (m->start == m->end && m->end == m->last_end) { /* an empty match right behind the last does not count; one character on */
             int len = 1;
-            if (from < bytes) (void)unicode_get(text + from, bytes - from, &len);
-            from += len;
+            if (m->from < bytes) (void)unicode_get(text + m->from, bytes - m->from, &len);
+            m->from += len;
             continue;
         }
-        from = last_end = end;
-        if (done != start) TRY(piece(&p, done, start, k->invert));
-        TRY(piece(&p, start, end, !k->invert));
-        done = end;
+        m->from = m->last_end = m->end;
+        return OK;
     }
-    if (done != bytes) TRY(piece(&p, done, bytes, k->invert));
+    m->start = -1;
+    return OK;
+}
+
+static err_t split(struct tok_scratch *s, int step, struct tok_piece all) {
+    const struct tok_step *k = &s->t->steps[step];
+    struct pieces p = {.s = s, .all = all, .step = step, .behavior = k->behavior, .start = -1};
+    struct tok_match m = {.last_end = -1};
+    int64_t done = 0;
+    for (;;) {
+        TRY(tok_match_next(s, k->regex, (struct tok_str){0}, all.text, all.bytes, &m));
+        if (m.start < 0) break;
+        if (done != m.start) TRY(piece(&p, done, m.start, k->invert));
+        TRY(piece(&p, m.start, m.end, !k->invert));
+        done = m.end;
+    }
+    if (done != all.bytes) TRY(piece(&p, done, all.bytes, k->invert));
     return flush(&p);
 }
 
-/* The characters of a word back to its bytes. */
-static err_t word_of_chars(struct tok_scratch *s, const char *text, int64_t bytes) {
-    char *to = s->step[TOK_STEPS - 1].text;
-    TRY(tok_grow((void **)&to, &s->step[TOK_STEPS - 1].room, bytes, 1));
-    s->step[TOK_STEPS - 1].text = to;
-    int64_t n = byte_chars_decode(&s->t->chars, text, bytes, to);
-    ENSURE(n >= 0);
-    return word_done(s, to, n);
+/* At every character of a kind: each is a match by itself. */
+static err_t split_chars(struct tok_scratch *s, int step, struct tok_piece all) {
+    const struct tok_step *k = &s->t->steps[step];
+    struct pieces p = {.s = s, .all = all, .step = step, .behavior = k->behavior, .start = -1};
+    int64_t done = 0;
+    for (int64_t i = 0; i < all.bytes;) {
+        int len;
+        const int32_t c = unicode_get(all.text + i, all.bytes - i, &len);
+        if (k->is ? k->is(c) : c == k->c) {
+            if (done != i) TRY(piece(&p, done, i, false));
+            TRY(piece(&p, i, i + len, true));
+            done = i + len;
+        }
+        i += len;
+    }
+    if (done != all.bytes) TRY(piece(&p, done, all.bytes, false));
+    return flush(&p);
 }
 
-err_t tok_split(struct tok_scratch *s, int step, const char *text, int64_t bytes) {
-    const struct tokenizer *t = s->t;
-    if (step == t->step_count) return t->bytes_in_steps ? word_of_chars(s, text, bytes) : word_done(s, text, bytes);
-    enum step_kind kind = t->steps[step].kind;
-    if (kind == STEP_SPLIT) return split(s, step, text, bytes);
-    if (kind == STEP_PREFIX && text[0] == ' ') return tok_split(s, step + 1, text, bytes);
-    char *to = s->step[step].text;
-    int64_t n = 0;
-    err_t err = tok_grow((void **)&to, &s->step[step].room, 2 * bytes + 1, 1);
-    s->step[step].text = to;
-    TRY(err);
-    if (kind == STEP_PREFIX) {
-        to[0] = ' ';
-        memcpy(to + 1, text, (size_t)bytes);
-        n = bytes + 1;
-    } else {
-        for (int64_t i = 0; i < bytes; i++) n += byte_char_put(&t->chars, (unsigned char)text[i], to + n);
+/* Runs of \w, and runs of what is neither that nor white space. */
+static err_t split_words(struct tok_scratch *s, int step, struct tok_piece all) {
+    int before = 0; /* 0 white space, 1 \w, 2 other */
+    int64_t start = 0;
+    for (int64_t i = 0; i < all.bytes;) {
+        int len;
+        const int32_t c = unicode_get(all.text + i, all.bytes - i, &len);
+        const int now = unicode_is_space(c) ? 0 : unicode_is_word(c) ? 1 : 2;
+        if (now != before) {
+            if (before) TRY(tok_split(s, step + 1, part(all, start, i)));
+            start = i;
+            before = now;
+        }
+        i += len;
     }
-    return tok_split(s, step + 1, to, n);
+    return before ? tok_split(s, step + 1, part(all, start, all.bytes)) : OK;
+}
+
+static err_t split_length(struct tok_scratch *s, int step, struct tok_piece all) {
+    int64_t start = 0, count = 0;
+    for (int64_t i = 0; i < all.bytes;) {
+        int len;
+        (void)unicode_get(all.text + i, all.bytes - i, &len);
+        i += len;
+        if (++count < s->t->steps[step].length && i < all.bytes) continue;
+        TRY(tok_split(s, step + 1, part(all, start, i)));
+        start = i;
+        count = 0;
+    }
+    return OK;
+}
+
+/* The piece with something in front, where PREFIX and META want it there; META also writes `c` for every space. */
+static err_t rewrite(struct tok_scratch *s, int step, struct tok_piece in) {
+    const struct tokenizer *t = s->t;
+    const struct tok_step *k = &t->steps[step];
+    struct tok_buffer *to = &s->step[step];
+    int64_t origin = 0;
+    int len = 1;
+    char mark[4] = " ";
+    to->bytes = 0;
+    if (k->kind == STEP_BYTES) {
+        TRY(tok_grow((void **)&to->text, &to->room, 2 * in.bytes, 1));
+        for (int64_t i = 0; i < in.bytes; i++) {
+            to->bytes += byte_char_put(&t->chars, (unsigned char)in.text[i], to->text + to->bytes);
+            if (i < in.origin) origin = to->bytes;
+        }
+        return tok_split(s, step + 1, (struct tok_piece){to->text, to->bytes, origin});
+    }
+    bool there = in.text[0] == ' ', wanted = k->kind == STEP_PREFIX || k->prepend == META_ALWAYS || (k->prepend == META_FIRST && in.origin > 0);
+    if (k->kind == STEP_META) {
+        int first;
+        len = unicode_put(k->c, mark);
+        there = there || unicode_get(in.text, in.bytes, &first) == k->c;
+    }
+    if (wanted && !there) {
+        TRY(tok_buffer_add(to, mark, len));
+        if (in.origin) origin = len;
+    }
+    if (k->kind == STEP_PREFIX) {
+        TRY(tok_buffer_add(to, in.text, in.bytes));
+        origin += in.origin;
+        return tok_split(s, step + 1, (struct tok_piece){to->text, to->bytes, origin});
+    }
+    TRY(tok_grow((void **)&to->text, &to->room, to->bytes + 4 * in.bytes, 1));
+    for (int64_t i = 0; i < in.bytes; i++) {
+        if (in.text[i] == ' ') {
+            memcpy(to->text + to->bytes, mark, (size_t)len);
+            to->bytes += len;
+        } else {
+            to->text[to->bytes++] = in.text[i];
+        }
+        if (i < in.origin) origin = to->bytes;
+    }
+    return tok_split(s, step + 1, (struct tok_piece){to->text, to->bytes, origin});
+}
+
+err_t tok_split(struct tok_scratch *s, int step, struct tok_piece p) {
+    const struct tokenizer *t = s->t;
+    if (step == t->step_count) return word_done(s, p.text, p.bytes);
+    switch (t->steps[step].kind) {
+    case STEP_SPLIT: return split(s, step, p);
+    case STEP_CHARS: return split_chars(s, step, p);
+    case STEP_WORDS: return split_words(s, step, p);
+    case STEP_LENGTH: return split_length(s, step, p);
+    case STEP_PREFIX:
+        if (p.text[0] == ' ') return tok_split(s, step + 1, p);
+        break;
+    case STEP_META:
+    case STEP_BYTES: break;
+    }
+    return rewrite(s, step, p);
 }

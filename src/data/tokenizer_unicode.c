@@ -1,12 +1,8 @@
-/* Where the Unicode tables of Hugging Face's tokenizers differ from those of our libraries. Its regular expressions know
- * Unicode 16, PCRE2 10.42 knows 14; its NFC knows Unicode 9, utf8proc 2.8 knows 15. Both were measured over all code
- * points. A newer PCRE2 knows the ranges below itself; naming them twice in a class changes nothing. */
+/* Where the classes of Hugging Face's regular expressions differ from those of our libraries: they know Unicode 16, PCRE2 10.42 knows 14.
+ * Measured over all code points. A newer PCRE2 knows the ranges below itself; naming them twice in a class changes nothing. */
 #include "data/tokenizer_int.h"
 
 #include <utf8proc.h>
-
-#include <stdlib.h>
-#include <string.h>
 
 /* Characters assigned after Unicode 14, by general category, and additions to scripts. */
 static const struct unicode_range newer[] = {
@@ -59,18 +55,6 @@ static const struct unicode_range newer[] = {
     {0x10ec2, 0x10ec4, "Arabic"},   {0x10efc, 0x10eff, "Arabic"},   {0x11b00, 0x11b09, "Devanagari"},
 };
 
-/* Characters with a combining class or a decomposition that Unicode 9 did not have: Hugging Face's NFC leaves them where they are. */
-static const struct {
-    int32_t first, last;
-} unknown_to_nfc[] = {
-    {0x7fd, 0x7fd},     {0x898, 0x89f},     {0x8ca, 0x8d3},     {0x9fe, 0x9fe},     {0xc3c, 0xc3c},     {0xd3b, 0xd3c},     {0xeba, 0xeba},
-    {0x1715, 0x1715},   {0x1abf, 0x1ace},   {0x1df6, 0x1dfa},   {0xa82c, 0xa82c},   {0x10d24, 0x10d27}, {0x10eab, 0x10eac}, {0x10efd, 0x10eff},
-    {0x10f46, 0x10f50}, {0x10f82, 0x10f85}, {0x11070, 0x11070}, {0x1133b, 0x1133b}, {0x1145e, 0x1145e}, {0x11839, 0x1183a}, {0x11930, 0x11930},
-    {0x11935, 0x11935}, {0x11938, 0x11938}, {0x1193d, 0x1193e}, {0x11943, 0x11943}, {0x119e0, 0x119e0}, {0x11a34, 0x11a34}, {0x11a47, 0x11a47},
-    {0x11a99, 0x11a99}, {0x11d42, 0x11d42}, {0x11d44, 0x11d45}, {0x11d97, 0x11d97}, {0x11f41, 0x11f42}, {0x16ff0, 0x16ff1}, {0x1e08f, 0x1e08f},
-    {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef}, {0x1e4ec, 0x1e4ef},
-};
-
 const struct unicode_range *unicode_newer(int *count) {
     *count = (int)(sizeof newer / sizeof *newer);
     return newer;
@@ -110,90 +94,4 @@ int32_t unicode_get(const char *p, int64_t bytes, int *length) {
     utf8proc_int32_t c = 0;
     *length = (int)utf8proc_iterate((const utf8proc_uint8_t *)p, (utf8proc_ssize_t)bytes, &c);
     return c;
-}
-
-/* Neither composes with what is before it nor decomposes: NFC of a text is the NFC of its pieces cut before such characters. */
-static bool starts_piece(int32_t c) {
-    if (c < 0xc0) return true;
-    if (c < 0x7fd) return false;
-    if ((c >= 0x3400 && c <= 0x4dbf) || (c >= 0x4e00 && c <= 0x9fff)) return true;
-    for (size_t i = 0; i < sizeof unknown_to_nfc / sizeof *unknown_to_nfc; i++)
-        if (c >= unknown_to_nfc[i].first && c <= unknown_to_nfc[i].last) return true;
-    return false;
-}
-
-static int by_class(const void *a, const void *b) {
-    const struct nfc_char *x = a, *y = b;
-    if (x->ccc != y->ccc) return x->ccc < y->ccc ? -1 : 1;
-    return x->at < y->at ? -1 : x->at > y->at;
-}
-
-/* One piece: decompose, order the marks between starters by their class (utf8proc's own ordering is quadratic in their number), compose. */
-static err_t nfc_piece(struct nfc *n, const char *p, int64_t bytes) {
-    n->count = 0;
-    for (int64_t i = 0; i < bytes;) {
-        int len;
-        int32_t c = unicode_get(p + i, bytes - i, &len);
-        TRY(tok_grow((void **)&n->chars, &n->chars_room, n->count + 4, sizeof *n->chars));
-        utf8proc_int32_t parts[4];
-        int bound = 0;
-        utf8proc_ssize_t k = starts_piece(c) ? 0 : utf8proc_decompose_char(c, parts, 4, UTF8PROC_STABLE | UTF8PROC_COMPOSE, &bound);
-        ENSURE(k >= 0 && k <= 4);
-        if (k == 0) parts[k++] = c;
-        for (utf8proc_ssize_t j = 0; j < k; j++) {
-            int ccc = starts_piece(c) ? 0 : (int)utf8proc_get_property(parts[j])->combining_class;
-            n->chars[n->count] = (struct nfc_char){.c = parts[j], .ccc = ccc, .at = n->count};
-            n->count++;
-        }
-        i += len;
-    }
-    TRY(tok_grow((void **)&n->flat, &n->flat_room, n->count, sizeof *n->flat));
-    for (int64_t i = 0; i < n->count;) {
-        int64_t end = i + 1;
-        bool ordered = true;
-        if (n->chars[i].ccc)
-            for (; end < n->count && n->chars[end].ccc; end++) ordered = ordered && n->chars[end - 1].ccc <= n->chars[end].ccc;
-        if (!ordered) qsort(n->chars + i, (size_t)(end - i), sizeof *n->chars, by_class);
-        for (; i < end; i++) n->flat[i] = n->chars[i].c;
-    }
-    utf8proc_ssize_t k = utf8proc_normalize_utf32(n->flat, (utf8proc_ssize_t)n->count, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-    ENSURE(k >= 0);
-    TRY(tok_grow((void **)&n->text, &n->text_room, n->bytes + 4 * (int64_t)k, 1));
-    for (utf8proc_ssize_t i = 0; i < k; i++) n->bytes += utf8proc_encode_char(n->flat[i], (utf8proc_uint8_t *)n->text + n->bytes);
-    return OK;
-}
-
-err_t nfc_text(struct nfc *n, const char *text, int64_t bytes, const char **out, int64_t *out_bytes) {
-    int64_t i = 0;
-    while (i < bytes && (unsigned char)text[i] < 0xcc) i++; /* below U+0300 everything is in NFC */
-    if (i == bytes) {
-        *out = text;
-        *out_bytes = bytes;
-        return OK;
-    }
-    n->bytes = 0;
-    TRY(tok_grow((void **)&n->text, &n->text_room, bytes, 1));
-    for (i = 0; i < bytes;) {
-        int len, next;
-        int32_t c = unicode_get(text + i, bytes - i, &len);
-        int64_t end = i + len;
-        for (; end < bytes && !starts_piece(unicode_get(text + end, bytes - end, &next)); end += next) continue;
-        if (end == i + len && starts_piece(c)) {
-            TRY(tok_grow((void **)&n->text, &n->text_room, n->bytes + len, 1));
-            memcpy(n->text + n->bytes, text + i, (size_t)len);
-            n->bytes += len;
-        } else {
-            TRY(nfc_piece(n, text + i, end - i));
-        }
-        i = end;
-    }
-    *out = n->text;
-    *out_bytes = n->bytes;
-    return OK;
-}
-
-void nfc_free(struct nfc *n) {
-    free(n->chars);
-    free(n->flat);
-    free(n->text);
 }

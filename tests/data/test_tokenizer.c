@@ -1,6 +1,8 @@
 /* Ids and texts equal those of Hugging Face's tokenizers: the golden folders' cases, and many small tokenizers
  * (tools/golden/make_tokenizers.py) on odd texts. Then what the header promises beside: errors, long texts, threads' scratches. */
-#include "data/tokenizer.h"
+#include "base/rng.h"
+#include "data/tokenizer_int.h"
+#include "data/utf8.h"
 #include "test.h"
 
 #include <jansson.h>
@@ -58,9 +60,49 @@ static void golden(const char *name) {
     tokenizer_close(t);
 }
 
-static void variants(void) {
-    json_t *all = json_load_file("tests/golden/tokenizers/variants.json", JSON_ALLOW_NUL, NULL);
-    if (!CASE(all != NULL, "variants.json is there")) return;
+static void same_around(const char *name, const char *what, const json_t *want, const int32_t *ids, int64_t count) {
+    bool same = count == (int64_t)json_array_size(want);
+    for (int64_t i = 0; same && i < count; i++) same = ids[i] == json_integer_value(json_array_get(want, (size_t)i));
+    CASE(same, "%s: what is put %s a text", name, what);
+}
+
+/* Ids that no text gives, one by one too: at every step the sure part is the begin of the whole, at the end all of it. */
+static void check_list(const struct tokenizer *t, const char *name, size_t number, const json_t *list, const json_t *want) {
+    int32_t ids[64];
+    const int64_t count = (int64_t)json_array_size(list), want_bytes = (int64_t)json_string_length(want);
+    for (int64_t i = 0; i < count; i++) ids[i] = (int32_t)json_integer_value(json_array_get(list, (size_t)i));
+    char *text = NULL;
+    int64_t bytes = 0, streamed, sure;
+    err_t err = tokenizer_decode(t, ids, count, &text, &bytes);
+    CASE(err == OK && bytes == want_bytes && memcmp(text, json_string_value(want), (size_t)bytes) == 0, "%s: text of list %zu: %s", name, number,
+         err == OK ? text : err_message());
+    struct tok_stream *x;
+    NEED(tok_stream_new(t, &x));
+    bool begins = true;
+    for (int64_t i = 0; i < count; i++) {
+        NEED(tok_stream_push(x, ids[i]));
+        const char *part = tok_stream_text(x, &streamed, &sure);
+        begins = begins && sure <= streamed;
+        /* a byte-level tokenizer's text may end inside a character, which is U+FFFD in the whole */
+        if (utf8_valid(part, sure) == sure && utf8_valid(text, bytes) == bytes && !strstr(text, "\xef\xbf\xbd"))
+            begins = begins && sure <= bytes && memcmp(part, text, (size_t)sure) == 0;
+    }
+    NEED(tok_stream_end(x));
+    const char *all = tok_stream_text(x, &streamed, &sure);
+    char *valid = malloc((size_t)utf8_replaced_bytes(all ? all : "", streamed) + 1);
+    if (!valid) exit(2);
+    const int64_t room = utf8_replaced_bytes(all ? all : "", streamed);
+    if (streamed) memcpy(valid + (room - streamed), all, (size_t)streamed);
+    utf8_replace(valid, room, streamed);
+    CASE(begins && sure == streamed && room == bytes && memcmp(valid, text, (size_t)bytes) == 0, "%s: list %zu one by one", name, number);
+    free(valid);
+    tok_stream_free(x);
+    free(text);
+}
+
+static void variants(const char *file) {
+    json_t *all = json_load_file(file, JSON_ALLOW_NUL, NULL);
+    if (!CASE(all != NULL, "%s is there", file)) return;
     const json_t *texts = json_object_get(all, "texts");
     json_t *variant, *value;
     size_t v;
@@ -83,10 +125,77 @@ static void variants(void) {
         for (size_t i = 0; i < json_array_size(texts); i++)
             check_text(t, s, name, json_array_get(texts, i), json_array_get(json_object_get(variant, "ids"), i),
                        json_array_get(json_object_get(variant, "decoded"), i));
+        const json_t *before = json_object_get(variant, "before"), *lists = json_object_get(all, "lists");
+        int64_t count = 0;
+        const int32_t *ids = tokenizer_before(t, &count);
+        if (before) same_around(name, "before", before, ids, count);
+        ids = tokenizer_after(t, &count);
+        if (before) same_around(name, "behind", json_object_get(variant, "after"), ids, count);
+        for (size_t i = 0; i < json_array_size(lists); i++)
+            check_list(t, name, i, json_array_get(lists, i), json_array_get(json_object_get(variant, "texts_of_lists"), i));
+        for (size_t i = 0; i < json_array_size(texts); i++) { /* what texts gave, one by one */
+            const json_t *shown = json_array_get(json_object_get(variant, "decoded"), i);
+            if (lists && json_array_size(json_array_get(json_object_get(variant, "ids"), i)) <= 64)
+                check_list(t, name, i, json_array_get(json_object_get(variant, "ids"), i), json_is_null(shown) ? json_array_get(texts, i) : shown);
+        }
         tok_scratch_free(s);
         tokenizer_close(t);
     }
-    CASE(v > 60, "%zu variants", v);
+    CASE(v > 60, "%s: %zu variants", file, v);
+    json_decref(all);
+}
+
+/* A word of text is cut before U+2581 where no merge reaches over it; uncut, it gives the same ids. */
+static void cut_words(void) {
+    json_t *all = json_load_file("tests/golden/tokenizers/text.json", JSON_ALLOW_NUL, NULL), *d = json_object_get(all, "base");
+    static const char normalizer[] = "{\"type\": \"Replace\", \"pattern\": {\"String\": \" \"}, \"content\": \"\u2581\"}";
+    (void)json_object_set_new(d, "normalizer", json_loads(normalizer, 0, NULL));
+    for (int crossing = 0; crossing < 2; crossing++) {
+        json_t *merges = json_object_get(json_object_get(d, "model"), "merges"), *vocab = json_object_get(json_object_get(d, "model"), "vocab");
+        for (size_t i = 0; !crossing && i < json_array_size(merges);) { /* such merges go */
+            const char *left = json_string_value(json_array_get(json_array_get(merges, i), 0)),
+                       *right = json_string_value(json_array_get(json_array_get(merges, i), 1));
+            const size_t n = strlen(left);
+            const bool over = strncmp(right, "\u2581", 3) == 0 && !(n >= 3 && strcmp(left + n - 3, "\u2581") == 0);
+            if (over) (void)json_array_remove(merges, i);
+            else i++;
+        }
+        if (crossing) {
+            (void)json_object_set(vocab, "b\u2581", json_object_get(vocab, "7"));
+            (void)json_object_del(vocab, "7");
+            (void)json_array_insert_new(merges, 0, json_pack("[ss]", "b", "\u2581"));
+        }
+        char *text = json_dumps(d, 0);
+        write_file(in_dir("tokenizer.json"), text, strlen(text));
+        free(text);
+        struct tokenizer *t;
+        struct tok_scratch *s;
+        NEED(tokenizer_open(in_dir("tokenizer.json"), &t));
+        CASE(t->cut_meta == !crossing, "words are cut where no merge reaches over it");
+        struct tok_ids cut = {0}, whole = {0};
+        int different = 0;
+        for (uint64_t round = 0; round < 300; round++) {
+            static const char *const units[] = {" ", "\u2581", "a", "b", "c", "ab", "\u4e2d", "\xf0\x9f\x98\x80", "  ", "1", "s", "\u00e9"};
+            char line[2048];
+            int64_t n = 0;
+            for (uint64_t i = 0; i < 40 + round; i++) n += sprintf(line + n, "%s", units[rng_below(3, round, i, 12)]);
+            for (int pass = 0; pass < 2; pass++) {
+                const bool was = t->cut_meta;
+                struct tok_ids *out = pass ? &whole : &cut;
+                t->cut_meta = !pass && was;
+                NEED(tok_scratch_new(t, &s)); /* words it remembers are not those of the other pass */
+                out->count = 0;
+                NEED(tokenizer_encode(t, s, line, n, out));
+                tok_scratch_free(s);
+                t->cut_meta = was;
+            }
+            different += cut.count != whole.count || (cut.count && memcmp(cut.ids, whole.ids, (size_t)cut.count * sizeof *cut.ids) != 0);
+        }
+        CASE(different == 0, "%d of 300 texts give other ids when words are not cut", different);
+        free(cut.ids);
+        free(whole.ids);
+        tokenizer_close(t);
+    }
     json_decref(all);
 }
 
@@ -205,14 +314,51 @@ static void end_of_document(void) {
         if (err != OK) CASE(strstr(err_message(), "tokenizer_config.json"), "\"%s\" names the file", err_message());
         if (err == OK) tokenizer_close(t);
     }
-    (void)remove(in_dir("tokenizer_config.json"));
+    /* the files beside it, as transformers goes through them; what they do not say the model's say */
+    static const struct {
+        const char *config, *map, *generation, *model; /* NULL: no such file */
+        int32_t eos;
+        const char *says;
+    } files[] = {
+        {"{}", "{\"eos_token\": \"<|im_end|>\"}", NULL, NULL, 3002, NULL},
+        {NULL, "{\"eos_token\": {\"content\": \"<|im_end|>\", \"lstrip\": false}}", NULL, NULL, 3002, NULL},
+        {"{\"eos_token\": \"<|im_start|>\"}", "{\"eos_token\": \"<|im_end|>\"}", NULL, NULL, 3002, NULL},
+        {"{\"eos_token\": \"<|im_start|>\", \"added_tokens_decoder\": {}}", "{\"eos_token\": \"<|im_end|>\"}", NULL, NULL, 3001, NULL},
+        {"{\"added_tokens_decoder\": {}}", "{\"eos_token\": \"<|im_end|>\"}", NULL, NULL, 3002, NULL},
+        {"{\"eos_token\": \"<|im_start|>\"}", "{\"eos_token\": null, \"n\": 1e999}", "{\"eos_token_id\": 3002}", NULL, 3001, NULL},
+        {"{}", "{}", "{\"eos_token_id\": [3002, 5]}", "{\"eos_token_id\": 3001}", 3002, NULL},
+        {NULL, NULL, "{\"eos_token_id\": null, \"x\": NaN}", "{\"eos_token_id\": 3001}", 3001, NULL},
+        {NULL, NULL, NULL, "{\"eos_token_id\": 9999}", 3000, NULL},
+        {NULL, "{\"eos_token\": NaN}", NULL, NULL, 0, "special_tokens_map.json: eos_token is NaN"},
+        {NULL, "[1]", NULL, NULL, 0, "special_tokens_map.json: is not an object"},
+        {NULL, NULL, "{\"eos_token_id\": 1e999}", NULL, 0, "generation_config.json: key eos_token_id is 1e999"},
+    };
+    static const char *const names[] = {"tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "config.json"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        const char *const texts[] = {files[i].config, files[i].map, files[i].generation, files[i].model};
+        for (int k = 0; k < 4; k++) {
+            (void)remove(in_dir(names[k]));
+            if (texts[k]) write_file(in_dir(names[k]), texts[k], strlen(texts[k]));
+        }
+        struct tokenizer *t = NULL;
+        err_clear();
+        err_t err = tokenizer_open(in_dir("tokenizer.json"), &t);
+        if (files[i].says) CASE(err == ERR_FORMAT && strstr(err_message(), files[i].says), "\"%s\", not \"%s\"", err_message(), files[i].says);
+        else
+            CASE(err == OK && tokenizer_eos(t) == files[i].eos, "files %zu: the end is %d, not %d", i, t ? (int)tokenizer_eos(t) : 0,
+                 (int)files[i].eos);
+        if (err == OK) tokenizer_close(t);
+    }
+    for (int k = 0; k < 4; k++) (void)remove(in_dir(names[k]));
 }
 
 int main(void) {
     golden("gpt2");
     golden("olmoe");
     golden("qwen");
-    variants();
+    variants("tests/golden/tokenizers/variants.json");
+    variants("tests/golden/tokenizers/text.json");
+    cut_words();
     long_texts();
     refusals();
     end_of_document();

@@ -2,15 +2,20 @@
 """Makes tests/golden/tokenizers/variants.json: what Hugging Face's `tokenizers` (0.23) gives for many small tokenizers.
 
 python3 tools/golden/make_tokenizers.py > tests/golden/tokenizers/variants.json      (needs PyPI's tokenizers)
+python3 tools/golden/make_tokenizers.py text > tests/golden/tokenizers/text.json     (SentencePiece's kind: words are text)
 
 {"base": a tokenizer.json, "texts": [...], "variants": [{"name", "set": {key: value of the file's top or, "model.x", of its model},
 "ids": [[...] per text], "decoded": [text, or null where it is the text that was encoded]}]}. A variant is the base with the
-values of "set" put in.
+values of "set" put in. In text.json "before" and "after" are what the post-processor puts around a text, and "lists" are ids whose text is
+in "texts_of_lists".
 """
 import json
 import random
+import sys
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+import fuzz_tokenizers
 
 BL = lambda prefix=False, regex=False: {"type": "ByteLevel", "add_prefix_space": prefix, "trim_offsets": True, "use_regex": regex}
 SEQ = lambda *steps: {"type": "Sequence", "pretokenizers": list(steps)}
@@ -117,7 +122,107 @@ def variants(base):
     yield "unknown token, fused", {**less, "model.unk_token": "o", "model.fuse_unk": True}
 
 
+def template(*single):
+    return {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}} if t is None else {"SpecialToken": {"id": t, "type_id": 0}}
+                                                     for t in single], "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+            "special_tokens": {t: {"id": t, "ids": [i], "tokens": [t]} for i, t in enumerate(fuzz_tokenizers.SPECIALS)}}
+
+
+LLAMA_NORM = {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "\u2581"},
+                                                  {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}]}
+
+
+def text_variants(base):
+    """As variants(), of a base whose words are text."""
+    meta = lambda scheme, split=False: {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": scheme, "split": split}
+    bos = {"post_processor": template("<s>", None)}
+    yield "mixtral", {"normalizer": LLAMA_NORM, "decoder": fuzz_tokenizers.LLAMA, **bos}
+    yield "mixtral 2", {"pre_tokenizer": meta("first"), "decoder": fuzz_tokenizers.LLAMA, **bos}
+    yield "t5", {"pre_tokenizer": meta("always", True), "decoder": meta("always"), "post_processor": template(None, "</s>")}
+    yield "gemma", {"normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}, "pre_tokenizer": split(" ", "MergedWithPrevious", False, "String"),
+                    "decoder": {"type": "Sequence", "decoders": fuzz_tokenizers.LLAMA["decoders"][:3]}, **bos}
+    yield "never", {"pre_tokenizer": meta("never", True), "decoder": meta("never")}
+    yield "nmt", {"normalizer": {"type": "Sequence", "normalizers": [{"type": "Nmt"}, {"type": "NFKC"}, {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}]},
+                  "pre_tokenizer": meta("always", True)}
+    yield "clip", {"normalizer": {"type": "Sequence", "normalizers": [NFC, {"type": "Replace", "pattern": {"Regex": "\\s+"}, "content": " "}, {"type": "Lowercase"}]},
+                   "pre_tokenizer": SEQ(split(r"[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+", "Removed", True), BL()), "model.end_of_word_suffix": "b",
+                   "decoder": {"type": "BPEDecoder", "suffix": "b"}}
+    for name in ("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt"):
+        yield name, {"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFD"}, {"type": name}] if name == "StripAccents" else [{"type": name}]}}
+    yield "StripAccents alone", {"normalizer": {"type": "StripAccents"}}
+    yield "ByteLevel as a normalizer", {"normalizer": {"type": "ByteLevel"}, "decoder": BL()}
+    for left in (False, True):
+        yield f"Strip {left}", {"normalizer": {"type": "Strip", "strip_left": left, "strip_right": True}}
+    for name in ("Whitespace", "WhitespaceSplit", "BertPreTokenizer"):
+        yield name, {"pre_tokenizer": {"type": name}}
+    yield "delimiter", {"pre_tokenizer": {"type": "CharDelimiterSplit", "delimiter": "\u2581"}}
+    yield "length", {"pre_tokenizer": {"type": "FixedLength", "length": 3}}
+    for behavior in fuzz_tokenizers.BEHAVIORS:
+        yield "Punctuation " + behavior, {"pre_tokenizer": {"type": "Punctuation", "behavior": behavior}}
+    yield "twice bytes", {"pre_tokenizer": SEQ(BL(True, True), BL(True, True)), "decoder": BL()}
+    yield "no fallback", {"normalizer": LLAMA_NORM, "model.byte_fallback": False}
+    yield "no fallback, fused", {"normalizer": LLAMA_NORM, "model.byte_fallback": False, "model.fuse_unk": True, "decoder": fuzz_tokenizers.LLAMA}
+    yield "no unknown token", {"normalizer": LLAMA_NORM, "model.byte_fallback": False, "model.unk_token": None}
+    yield "ignore_merges", {"pre_tokenizer": meta("always", True), "model.ignore_merges": True}
+    yield "prefix", {"model.continuing_subword_prefix": "b", "model.merges": [], "decoder": {"type": "WordPiece", "prefix": "b", "cleanup": True}}
+    yield "bert", {"post_processor": {"type": "BertProcessing", "sep": ["</s>", 1], "cls": ["<s>", 0]}}
+    yield "roberta", {"post_processor": {"type": "RobertaProcessing", "sep": ["</s>", 1], "cls": ["<s>", 0], "trim_offsets": True, "add_prefix_space": False}}
+    yield "twice around", {"post_processor": {"type": "Sequence", "processors": [BL(), template("<s>", "</s>", None, "<s>")]}}
+    for number in range(48):
+        r = random.Random(number)
+        out = {"normalizer": fuzz_tokenizers.normalizer(r), "pre_tokenizer": fuzz_tokenizers.pre_tokenizer(r), "decoder": fuzz_tokenizers.decoder(r),
+               "post_processor": fuzz_tokenizers.post_processor(r, base["model"]["vocab"], 1), "model.fuse_unk": r.random() < 0.5,
+               "model.byte_fallback": r.random() < 0.5}
+        yield f"random {number}", out
+
+
+def text_main():
+    r = random.Random(8)
+    m = fuzz_tokenizers.model(r)
+    while m["continuing_subword_prefix"] or m["end_of_word_suffix"] or "<0x00>" not in m["vocab"] or len(m["merges"]) < 90:
+        m = fuzz_tokenizers.model(r)
+    m.update({"unk_token": "<unk>", "byte_fallback": True, "fuse_unk": True, "ignore_merges": False})
+    added = [{"id": m["vocab"][t], "content": t, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+             for t in fuzz_tokenizers.SPECIALS]
+    n = len(m["vocab"])
+    for t, flags in (("word", {"lstrip": True}), ("Hello", {"normalized": True}), ("\u2581\u2581\u2581", {"rstrip": True, "single_word": True})):
+        added.append({"id": m["vocab"].get(t, n), "content": t, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": False, **flags})
+        n += t not in m["vocab"]
+    base = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": added, "normalizer": None, "pre_tokenizer": None,
+            "post_processor": None, "decoder": None, "model": m}
+    texts = ["", " ", "a", "\u2581", " ab  ab", "ab ab\n", "<s> ab</s>ab", "a" * 40 + "\u2581b" * 12 + " c \u00e9" * 9, "Hello Hello word  word", "\ufb01\u00e9 e\u0301 \u0130",
+             "\u2581\u2581\u2581 \u2581\u2581\u2581 x", "1\u00b2 \u2167!?  \u00ad.\u00bf"] + ["".join(r.choice(fuzz_tokenizers.POOL) for _ in range(r.randrange(1, 30))) for _ in range(14)]
+    byte = lambda data: [m["vocab"]["<0x%02X>" % b] for b in data]
+    a, b = m["vocab"]["a"], m["vocab"]["b"]
+    lists = [byte("\u00e9\u4e2d".encode()), [a] + byte(b"\xff\xfe") + [b], byte("\U0001f600".encode()[:3]) + [b], byte(b"a\xc3") + [a] + byte(b"\xa9"), [0, 1, 2],
+             [m["vocab"]["\u2581"], a, m["vocab"]["\u2581"]], [2, m["vocab"]["\u2581"], b]] + [[r.randrange(n) for _ in range(12)] for _ in range(6)]
+    out = []
+    for name, put in text_variants(base):
+        d = json.loads(json.dumps(base))
+        for key, value in put.items():
+            if key.startswith("model."):
+                d["model"][key[6:]] = value
+            else:
+                d[key] = value
+        t = Tokenizer.from_str(json.dumps(d))
+        ids = [t.encode(x, add_special_tokens=False).ids for x in texts]
+        whole = t.encode("word", add_special_tokens=True)
+        inside = [i for i, special in enumerate(whole.special_tokens_mask) if not special]
+        whole = whole.ids
+        decoded = [t.decode(i, skip_special_tokens=False) for i in ids]
+        out.append({"name": name, "set": put, "ids": ids, "decoded": [None if d == x else d for d, x in zip(decoded, texts)], "before": whole[:inside[0]],
+                    "after": whole[inside[-1] + 1:], "texts_of_lists": [t.decode(i, skip_special_tokens=False) for i in lists]})
+    return base, texts, out, lists
+
+
 def main():
+    dump = lambda x: json.dumps(x, separators=(",", ":"))
+    if sys.argv[1:] == ["text"]:
+        base, texts, out, lists = text_main()
+        print('{"base":' + dump(base) + ',\n"texts":' + dump(texts) + ',\n"lists":' + dump(lists) + ',\n"variants":[')
+        print(",\n".join(dump(v) for v in out))
+        print("]}")
+        return
     t = Tokenizer(models.BPE())
     t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     t.train_from_iterator(TRAIN, trainers.BpeTrainer(vocab_size=400, min_frequency=2, show_progress=False,
@@ -139,7 +244,6 @@ def main():
         ids = [t.encode(x, add_special_tokens=False).ids for x in texts]
         decoded = [t.decode(i, skip_special_tokens=False) for i in ids]
         out.append({"name": name, "set": put, "ids": ids, "decoded": [None if d == x else d for d, x in zip(decoded, texts)]})
-    dump = lambda x: json.dumps(x, separators=(",", ":"))
     print('{"base":' + dump(base) + ',\n"texts":' + dump(texts) + ',\n"variants":[')
     print(",\n".join(dump(v) for v in out))
     print("]}")
