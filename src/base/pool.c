@@ -24,20 +24,21 @@ struct job {
     _Atomic int64_t finished; /* tasks */
 };
 
+struct seat {
+    struct pool *pool;
+    int worker;
+};
+
 struct pool {
     int threads, started;
     pthread_t *ids;
+    struct seat *seats; /* of each thread: a worker allocates and frees nothing */
     pthread_mutex_t lock; /* sleepers' and the sleeping caller's */
     pthread_cond_t wake, done;
     atomic_bool stop, waiting; /* waiting: the caller sleeps until its job is done */
     _Atomic int sleepers;
     struct job job[JOBS];  /* job g in place g % JOBS */
     _Atomic uint64_t next; /* the job's number, and of its tasks the next to be claimed: g << INDEX_BITS | i */
-};
-
-struct seat {
-    struct pool *pool;
-    int worker;
 };
 
 static uint64_t job_of(uint64_t next) { return next >> INDEX_BITS; }
@@ -78,12 +79,11 @@ static void sleep_after(struct pool *p, uint64_t g) {
 }
 
 static void *worker_main(void *arg) {
-    struct seat seat = *(struct seat *)arg;
-    free(arg);
-    while (!atomic_load(&seat.pool->stop)) {
+    const struct seat *seat = arg;
+    while (!atomic_load(&seat->pool->stop)) {
         uint64_t g;
-        while (work_one(seat.pool, seat.worker, &g)) continue;
-        sleep_after(seat.pool, g);
+        while (work_one(seat->pool, seat->worker, &g)) continue;
+        sleep_after(seat->pool, g);
     }
     return NULL;
 }
@@ -98,7 +98,10 @@ static void wake_all(struct pool *p) {
 err_t pool_new(int threads, struct pool **out) {
     struct pool *p = calloc(1, sizeof *p);
     if (p) p->ids = calloc((size_t)threads, sizeof *p->ids);
-    if (!p || !p->ids) {
+    if (p) p->seats = calloc((size_t)threads, sizeof *p->seats);
+    if (!p || !p->ids || !p->seats) {
+        if (p) free(p->ids);
+        if (p) free(p->seats);
         free(p);
         return FAIL(ERR_NOMEM, "out of memory for a pool of %d threads", threads);
     }
@@ -108,10 +111,8 @@ err_t pool_new(int threads, struct pool **out) {
     pthread_cond_init(&p->done, NULL);
     err_t err = OK;
     for (int i = 1; i < threads && err == OK; i++) {
-        struct seat *seat = malloc(sizeof *seat);
-        if (seat) *seat = (struct seat){p, i};
-        if (!seat || fault_hit(FAULT_THREAD) || thread_start(&p->ids[i], worker_main, seat) != 0) {
-            free(seat);
+        p->seats[i] = (struct seat){p, i};
+        if (fault_hit(FAULT_THREAD) || thread_start(&p->ids[i], worker_main, &p->seats[i]) != 0) {
             err = FAIL(ERR_NOMEM, "cannot start thread %d of %d; set threads to a smaller number", i + 1, threads);
         } else {
             p->started++;
@@ -136,6 +137,7 @@ void pool_free(struct pool *p) {
     pthread_cond_destroy(&p->wake);
     pthread_cond_destroy(&p->done);
     free(p->ids);
+    free(p->seats);
     free(p);
 }
 
