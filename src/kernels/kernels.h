@@ -54,6 +54,7 @@
     X(fold_join, fold_join_args)                         \
     X(loss_sum, loss_sum_args)                           \
     X(token_losses, token_losses_args)                   \
+    X(loss_tally, loss_tally_args)                       \
     X(adamw, adamw_args)                                 \
     X(sumsq, sumsq_args)                                 \
     X(add, add_args)                                     \

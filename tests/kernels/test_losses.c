@@ -103,7 +103,18 @@ static void each(struct io *io, const void *shape) {
     (void)io_out(io, "losses", DT_F32, out, s->rows);
 }
 
+static void tally(struct io *io, const void *shape) {
+    (void)shape;
+    double *sum = io_new(io, 8), *total = io_new(io, 8);
+    *sum = 0.7;
+    *total = 0.1;
+    for (int i = 0; i < 2; i++) io->k->loss_tally(io->pool, &(struct loss_tally_args){sum, total});
+    (void)io_out(io, "total", DT_F64, total, 1);
+    CASE(*total == 0.1 + 0.7 + 0.7 && *sum == 0.7, "%s: 0.1 and twice 0.7 are %.17g", io->k->isa, *total);
+}
+
 int main(void) {
+    hold("loss_tally", tally, NULL);
     static const struct shape shapes[] = {{0, 2}, {1, 1}, {7, 3}, {511, 2}, {513, 4}, {4099, 2}, {9000, 1}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         hold("fold_init", fresh, &shapes[i]);

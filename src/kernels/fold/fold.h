@@ -58,4 +58,10 @@ struct token_losses_args {
     float *each;
 };
 
+/* *total_acc += *sum in fp64: the micro-batches of a step, one after the other. */
+struct loss_tally_args {
+    const double *sum;
+    double *total_acc;
+};
+
 #endif

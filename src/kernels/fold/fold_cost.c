@@ -75,3 +75,13 @@ void token_losses_touch(const struct token_losses_args *a, struct touch *t) {
     losses_touch(a->rows, a->m, a->z, a->yt, a->targets, t);
     touch_range(t, TOUCH_WRITE, a->each, 4 * a->rows);
 }
+
+struct cost loss_tally_cost(const struct loss_tally_args *a) {
+    (void)a;
+    return (struct cost){1, 24};
+}
+
+void loss_tally_touch(const struct loss_tally_args *a, struct touch *t) {
+    touch_range(t, TOUCH_READ, a->sum, 8);
+    touch_range(t, TOUCH_ADD, a->total_acc, 8);
+}

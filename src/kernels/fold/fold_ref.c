@@ -79,3 +79,8 @@ void token_losses_ref(struct pool *pool, const struct token_losses_args *a) {
     (void)pool;
     for (int64_t i = 0; i < a->rows; i++) a->each[i] = a->targets[i] >= 0 ? (float)token_loss(a->m, a->z, a->yt, i) : 0.0f;
 }
+
+void loss_tally_ref(struct pool *pool, const struct loss_tally_args *a) {
+    (void)pool;
+    *a->total_acc += *a->sum;
+}
