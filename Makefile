@@ -116,6 +116,10 @@ bench-peers:
 same-bits: all
 	tools/same_bits.sh $(OLD) $(BUILD)/mop
 
+# and its speed: make bench-old OLD=2853ebc
+bench-old: all
+	tools/bench_old.sh $(OLD) $(BUILD)/mop
+
 docs: all
 	mkdir -p docs
 	$(BUILD)/mop help markdown > docs/options.md
@@ -130,4 +134,4 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all tests same-bits deps deps-ci check check-all check-sanitized sanitized install demo results bench-peers docs format lint clean
+.PHONY: all tests same-bits bench-old deps deps-ci check check-all check-sanitized sanitized install demo results bench-peers docs format lint clean

@@ -7,15 +7,7 @@ old=${1:?same_bits.sh OLD NEW: give a commit} new=$(realpath "${2:?same_bits.sh 
 cd "$(dirname "$0")/.." || exit 2
 here=$(pwd)
 commit=$(git rev-parse --short "$old^{commit}") || exit 2
-tree=$here/build/old/$commit
-if [ ! -x "$tree/build/mop" ]; then
-    mkdir -p "$here/build/old"
-    rm -rf "$tree"
-    git worktree prune
-    git worktree add -q --detach "$tree" "$commit" || exit 2
-    make -s -C "$tree" -j"$(nproc)" ${CC:+CC="$CC"} all >/dev/null || { echo "same_bits.sh: $commit does not build" >&2; exit 2; }
-fi
-oldmop=$tree/build/mop
+oldmop=$(tools/old_tree.sh "$old") || exit 2
 work=$(mktemp -d "${TMPDIR:-/tmp}/mop-bits-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 2
