@@ -120,6 +120,10 @@ same-bits: all
 bench-old: all
 	tools/bench_old.sh $(OLD) $(BUILD)/mop
 
+# every wait of one stream for another, left out in turn on the deferred device
+deferred-drops: all
+	tools/deferred_drops.sh $(BUILD)/mop
+
 docs: all
 	mkdir -p docs
 	$(BUILD)/mop help markdown > docs/options.md
@@ -134,4 +138,4 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all tests same-bits bench-old deps deps-ci check check-all check-sanitized sanitized install demo results bench-peers docs format lint clean
+.PHONY: all tests same-bits bench-old deferred-drops deps deps-ci check check-all check-sanitized sanitized install demo results bench-peers docs format lint clean

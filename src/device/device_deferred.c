@@ -342,11 +342,10 @@ static err_t await(struct stream *s, const struct event *e, const char *site) {
     join(&known, &f->host);
     const bool adds = known.of[e->stream] < e->ticket;
     s->device->counts.redundant += !adds;
-    if (f->drop) {
-        if (s->device->counts.awaits == f->drop) {
-            log_line(LOG_RUN, "deferred: await %lld at %s is left out%s", (long long)f->drop, site, adds ? "" : "; another orders the same");
-            return OK;
-        }
+    log_line(LOG_KERNEL, "deferred: await %lld at %s %s", (long long)s->device->counts.awaits, site, adds ? "orders" : "is ordered already");
+    if (f->drop && s->device->counts.awaits == f->drop) {
+        log_line(LOG_RUN, "deferred: await %lld at %s is left out", (long long)f->drop, site);
+        return OK;
     }
     const struct clock c = clock_at(f, e);
     join(&f->clock[s->id], &c);
