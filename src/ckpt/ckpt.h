@@ -131,6 +131,7 @@ struct ckpt_run {
     const struct params *params;
     const struct names *names;     /* of the Hugging Face folder's tensors; NULL: those of the params */
     const enum dtype *file_dtype;  /* [names->count], or [params->count]: of the weights there */
+    bool as_found;                 /* the weights are those of `found`: a tensor that is there as it is to be written is copied */
     const struct st_reader *found; /* tensors to be carried along come from here, NULL: none; packed ones unpacked into */
     const struct st_extras *extras;
     const struct spec *spec; /* how they are packed */

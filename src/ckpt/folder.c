@@ -325,6 +325,14 @@ static err_t put_index(struct folder *f, const struct set *s) {
     return err;
 }
 
+/* The tensor of the folder found that is just what is to be written, or NULL. */
+static const struct tensor_info *same_as_found(const struct ckpt_run *run, const struct file_tensor *t, enum dtype dtype) {
+    const struct tensor_info *found = run->as_found && run->found ? st_find(run->found, t->name) : NULL;
+    bool same = found && found->dtype == dtype && found->ndim == t->ndim;
+    for (int i = 0; same && i < t->ndim; i++) same = found->shape[i] == t->shape[i];
+    return same ? found : NULL;
+}
+
 static err_t put_weights(struct folder *f, int64_t shard_bytes) {
     const struct ckpt_run *run = f->run;
     const int64_t extras = run->extras ? run->extras->count : 0;
@@ -333,7 +341,8 @@ static err_t put_weights(struct folder *f, int64_t shard_bytes) {
     TRY_OR(set_new(&s, f->names->count + extras), done);
     for (int64_t i = 0; i < f->names->count; i++) {
         const struct file_tensor *t = &f->names->list[i];
-        TRY_OR(set_add(&s, "", t->name, run->file_dtype[i], t->ndim, t->shape, (struct origin){.tensor = t}), done);
+        const struct origin from = {.tensor = t, .found = same_as_found(run, t, run->file_dtype[i])};
+        TRY_OR(set_add(&s, "", t->name, run->file_dtype[i], t->ndim, t->shape, from), done);
     }
     for (int64_t i = 0; i < extras; i++) {
         const struct tensor_info *t = st_at(run->found, run->extras->list[i]);

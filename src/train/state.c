@@ -149,6 +149,7 @@ err_t state_save_found(const struct model_src *src, const struct job *job) {
     enum dtype *dtype = NULL;
     err_t err = OK;
     TRY(describe(src, job, &paths, &run));
+    run.as_found = true;
     run.read = read_found;
     run.ctx = (void *)(uintptr_t)src;
     if (src->names.style.head) {

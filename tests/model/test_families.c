@@ -73,6 +73,36 @@ static void good_edits(void) {
     CASE(s.is_moe[0] && !s.is_moe[1] && s.is_moe[2], "GLM-4.7-Flash: by type");
 }
 
+/* The sizes of published models: a sum over shapes that came out of their config.json. */
+static void published(void) {
+    static const struct {
+        const char *family, *edits;
+        int64_t params;
+    } models[] = {
+        {"gpt_oss", /* gpt-oss-20b */
+         "{\"hidden_size\": 2880, \"intermediate_size\": 2880, \"num_hidden_layers\": 24, \"num_attention_heads\": 64, \"num_key_value_heads\": 8, "
+         "\"head_dim\": 64, \"num_local_experts\": 32, \"vocab_size\": 201088, \"delete\": [\"layer_types\"]}",
+         20914757184},
+        {"deepseek_v3", /* DeepSeek-V3 */
+         "{\"hidden_size\": 7168, \"intermediate_size\": 18432, \"moe_intermediate_size\": 2048, \"num_hidden_layers\": 61, "
+         "\"num_attention_heads\": 128, \"num_key_value_heads\": 128, \"n_routed_experts\": 256, \"num_experts_per_tok\": 8, \"n_group\": 8, "
+         "\"topk_group\": 4, \"first_k_dense_replace\": 3, \"q_lora_rank\": 1536, \"kv_lora_rank\": 512, \"qk_nope_head_dim\": 128, "
+         "\"qk_rope_head_dim\": 64, \"v_head_dim\": 128, \"vocab_size\": 129280}",
+         671026419200},
+        {"qwen2_moe", /* Qwen1.5-MoE-A2.7B */
+         "{\"hidden_size\": 2048, \"intermediate_size\": 5632, \"moe_intermediate_size\": 1408, \"num_hidden_layers\": 24, "
+         "\"num_attention_heads\": 16, \"num_key_value_heads\": 16, \"num_experts\": 60, \"num_experts_per_tok\": 4, "
+         "\"shared_expert_intermediate_size\": 5632, \"vocab_size\": 151936, \"delete\": [\"layer_types\"]}",
+         14315784192},
+    };
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        struct spec s;
+        NEED(edited_spec(models[i].family, models[i].edits, &s));
+        CASE(spec_params(&s) == models[i].params, "%s: %lld parameters, not %lld", models[i].family, (long long)spec_params(&s),
+             (long long)models[i].params);
+    }
+}
+
 static const struct {
     const char *family, *edits, *part;
 } bad[] = {
@@ -191,6 +221,7 @@ int main(void) {
     log_set_level(LOG_ERROR);
     specs();
     good_edits();
+    published();
     refusals();
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) names_of(folders[i]);
     return test_end();
