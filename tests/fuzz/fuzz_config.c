@@ -1,6 +1,7 @@
 /* config.json. One that is accepted also gives its table of tensors, and a config.json of ours that reads back. */
 #include "driver.h"
-#include "model/params.h"
+#include "model/family.h"
+#include "model/names.h"
 
 enum { TENSORS = 1 << 14 }; /* a config may ask for more tensors than a fuzzer has time for */
 
@@ -20,9 +21,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         fuzz_result(err);
         if (err == OK) {
             fuzz_holds(p.elements == spec_params(&s), "the tensors hold as many values as the model has parameters");
+            struct names n = {0};
+            const struct names_style style = {.stacked_in = size % 2 == 0, .stacked_out = size % 4 < 2, .outer = s.outer};
+            err = names_build(&s, &p, &style, &n);
+            fuzz_result(err);
+            int64_t sum = 0;
+            for (int64_t i = 0; i < n.count; i++) sum += n.list[i].count;
+            fuzz_holds(err != OK || sum == p.elements, "and so do the tensors of files");
+            names_free(&n);
             params_free(&p);
         }
     }
+    if (!s.family->from_keys) return 0;
     char *ours;
     err = spec_to_json(&s, "float32", &ours);
     fuzz_result(err);

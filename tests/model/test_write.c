@@ -15,9 +15,9 @@ static bool same_spec(const struct spec *a, const struct spec *b) {
                       r->truncate == q->truncate)) &&
            a->norm_eps == b->norm_eps && a->dense_width == b->dense_width && a->expert_width == b->expert_width && a->experts == b->experts &&
            a->top_k == b->top_k && a->renormalise == b->renormalise && a->weights_fp32 == b->weights_fp32 &&
-           memcmp(a->is_moe, b->is_moe, sizeof a->is_moe) == 0 && a->tied == b->tied && a->pad_id == b->pad_id && a->eos_id == b->eos_id &&
-           a->bos_id == b->bos_id && a->init_std == b->init_std && a->aux_coef == b->aux_coef && a->aux_on == b->aux_on &&
-           a->max_positions == b->max_positions;
+           memcmp(a->is_moe, b->is_moe, sizeof a->is_moe) == 0 && a->layer[0].window == b->layer[0].window && a->tied == b->tied &&
+           a->pad_id == b->pad_id && a->eos_id == b->eos_id && a->bos_id == b->bos_id && a->init_std == b->init_std && a->aux_coef == b->aux_coef &&
+           a->aux_on == b->aux_on && a->max_positions == b->max_positions;
 }
 
 static void round_trip(const char *what, const struct spec *s) {
@@ -40,6 +40,8 @@ static const struct {
     {"qwen3_moe", "{\"attention_bias\": true, \"tie_word_embeddings\": true, \"decoder_sparse_step\": 2, \"eos_token_id\": 7}"},
     {"qwen3_moe", "{\"rope_parameters\": {\"rope_type\": \"yarn\", \"rope_theta\": 123456.789, \"factor\": 3.3, \"truncate\": false, "
                   "\"mscale\": 0.7, \"mscale_all_dim\": 1.1}}"},
+    {"mixtral", "{\"sliding_window\": 9}"},
+    {"qwen3_moe", "{\"use_sliding_window\": true, \"sliding_window\": 9}"},
     {"mixtral", "{\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2.5}, \"num_key_value_heads\": null}"},
 };
 
