@@ -205,7 +205,7 @@ MUST err_t train_step(struct run *r, const struct step_in *in, struct step_out *
 MUST err_t blame_loss(struct run *r, int64_t step, double loss);
 MUST err_t blame_gradient(struct run *r, int64_t step, double norm);
 
-/* Every tensor that the first update can move has moved (users.md: frozen experts). */
+/* Every tensor that the first update can move has moved: others' experts stayed frozen while the loss still fell. */
 struct moved;
 MUST err_t moved_before(struct run *r, double lr, double norm, double clip, struct moved **out);
 MUST err_t moved_after(struct run *r, int64_t step, struct moved *m); /* frees m */

@@ -1,4 +1,4 @@
-/* AdamW, one pass over memory (Loshchilov & Hutter; golden README):
+/* AdamW, one pass over memory (Loshchilov & Hutter):
  *   g' = g*scale; m = b1 m + (1-b1) g'; v = b2 v + (1-b2) g'^2; p *= 1 - lr*wd; p -= lr * (m/c1) / (sqrt(v/c2) + eps)
  * with c1 = 1 - b1^t, c2 = 1 - b2^t. Elementwise in fp32, so any split gives the same bits. And the sum of squares
  * for the gradient norm, in fp64. Local. */
