@@ -57,7 +57,7 @@ struct attention {
     struct shape shape;
     struct attention_saved *saved; /* [slots] */
     int64_t places;                /* positions that have a cos and sin, S */
-    float *cos, *sin;              /* (S, hd/2) */
+    float *cos, *sin;              /* (S, rope.dim/2) */
     void *dout, *dqkv, *drot;      /* scratch, backward */
     float *delta;
     struct attention_ulysses ulysses;

@@ -10,6 +10,9 @@ struct attention_views {
     int64_t q_stride, k_stride, v_stride;
 };
 
+/* The layer's sinks and their gradient; NULL where the model has none. */
+MUST err_t attention_sinks(const struct attention *a, int layer, const void **sinks, float **dsinks_acc);
+
 /* ---- ulysses.c: attention where the ranks of a seq block share the sequences. Collective over mesh->seq. ---- */
 
 /* What a rank of the block works on in a chunk: query heads [q0, q0 + nq), the KV heads that they use. */
@@ -23,9 +26,9 @@ MUST err_t ulysses_bytes(const struct shape *h, const struct attention_opts *o, 
 MUST err_t ulysses_layout(struct attention *a, struct arenas *m);
 
 /* v->o and v->lse of all local tokens. */
-MUST err_t ulysses_forward(struct attention *a, struct attention_saved *v, const struct attention_views *w, const struct attention_batch *in);
+MUST err_t ulysses_forward(struct attention *a, int layer, struct attention_saved *v, const struct attention_views *w, const struct attention_batch *in);
 /* Gradients of q, k and v into d from a->dout. */
-MUST err_t ulysses_backward(struct attention *a, struct attention_saved *v, const struct attention_views *w, const struct attention_batch *in,
+MUST err_t ulysses_backward(struct attention *a, int layer, struct attention_saved *v, const struct attention_views *w, const struct attention_batch *in,
                             const struct attention_views *d);
 
 #endif

@@ -28,7 +28,7 @@ static err_t shape_heads(struct attention *a, int layer, enum param_kind kind, c
         const struct param *p;
         TRY(store_find(a->store, kind, layer, -1, &p));
         const bool each = s->qk_norm == QK_NORM_HEAD;
-        RUN(a->ex, norm_forward, norm_args, .act = a->shape.act, .rows = a->shape.tokens, .heads = each ? heads : 1,
+        RUN(a->ex, norm_forward, norm_args, .act = a->shape.act, .way = (enum norm_way)s->norm, .rows = a->shape.tokens, .heads = each ? heads : 1,
             .width = each ? s->head_dim : width, .x = x, .x_stride = x_stride, .w = store_weight(a->store, p), .eps = s->norm_eps, .y = y,
             .y_stride = y_stride, .rstd = rstd);
     }
@@ -42,7 +42,8 @@ static void clamp(struct attention *a, void *y, int64_t width, int64_t stride) {
 }
 
 static void turn(struct attention *a, const struct attention_batch *in, void *x, int64_t stride, int heads, bool backward) {
-    RUN(a->ex, rope, rope_args, .act = a->shape.act, .rows = a->shape.tokens, .heads = heads, .dim = a->shape.spec->head_dim, .x = x,
+    RUN(a->ex, rope, rope_args, .act = a->shape.act, .rows = a->shape.tokens, .heads = heads, .dim = a->shape.spec->rope.dim,
+        .head_stride = a->shape.spec->head_dim, .interleaved = a->shape.spec->rope.pairs == PAIRS_NEIGHBOURS, .x = x,
         .x_stride = stride, .positions = in->positions, .places = a->places, .cos = a->cos, .sin = a->sin, .backward = backward);
 }
 
@@ -62,8 +63,8 @@ static err_t bias_gradient(struct attention *a, enum param_kind kind, int layer,
     return OK;
 }
 
-static struct attention_args attend(const struct attention *a, const struct attention_saved *v, const struct attention_views *w,
-                                    const struct attention_batch *in) {
+static struct attention_args attend(const struct attention *a, int layer, const struct attention_saved *v, const struct attention_views *w,
+                                    const struct attention_batch *in, const void *sinks) {
     const struct spec *s = a->shape.spec;
     return (struct attention_args){.act = a->shape.act,
                                    .tokens = a->cached + a->shape.tokens,
@@ -72,7 +73,9 @@ static struct attention_args attend(const struct attention *a, const struct atte
                                    .kv_heads = s->kv_heads,
                                    .head_dim = s->head_dim,
                                    .group = s->heads / s->kv_heads,
-                                   .scale = (float)(1.0 / __builtin_sqrt(s->head_dim)),
+                                   .scale = (float)s->softmax_scale,
+                                   .window = s->layer[layer].window,
+                                   .sinks = sinks,
                                    .q = w->q,
                                    .k = w->k,
                                    .v = w->v,
@@ -83,7 +86,7 @@ static struct attention_args attend(const struct attention *a, const struct atte
                                    .o = v->o,
                                    .o_stride = a->q_width,
                                    .lse = v->lse,
-                                   .pairs = attention_pairs(in->host_start, a->cached, a->cached + a->shape.tokens, 0)};
+                                   .pairs = attention_pairs(in->host_start, a->cached, a->cached + a->shape.tokens, s->layer[layer].window)};
 }
 
 /* q, k and v weights lie back to back: one product makes all three. */
@@ -94,6 +97,17 @@ static err_t weights(const struct attention *a, int layer, struct linear *qkv, s
     const int64_t t = a->shape.tokens, h = a->shape.spec->hidden, all = a->q_width + 2 * a->kv_width;
     *qkv = (struct linear){a->shape.act, t, h, all, store_weight(a->store, wq), store_grad(a->store, wq)};
     *out = (struct linear){a->shape.act, t, a->q_width, h, store_weight(a->store, wo), store_grad(a->store, wo)};
+    return OK;
+}
+
+err_t attention_sinks(const struct attention *a, int layer, const void **sinks, float **dsinks_acc) {
+    const struct param *p;
+    *sinks = NULL;
+    *dsinks_acc = NULL;
+    if (!a->shape.spec->sinks) return OK;
+    TRY(store_find(a->store, PARAM_SINKS, layer, -1, &p));
+    *sinks = store_weight(a->store, p);
+    *dsinks_acc = store_grad(a->store, p);
     return OK;
 }
 
@@ -119,7 +133,7 @@ err_t attention_forward(struct attention *a, int layer, int slot, const struct a
     TRY(weights(a, layer, &w_qkv, &w_o));
     linear_forward(a->ex, &w_qkv, h, v->qkv);
     char *raw = v->qkv;
-    if (s->attention_bias) {
+    if (s->biases & BIAS_IN) {
         TRY(project_bias(a, PARAM_Q_BIAS, layer, raw, q, all));
         TRY(project_bias(a, PARAM_K_BIAS, layer, raw + q * b, kv, all));
         TRY(project_bias(a, PARAM_V_BIAS, layer, raw + (q + kv) * b, kv, all));
@@ -139,14 +153,17 @@ err_t attention_forward(struct attention *a, int layer, int slot, const struct a
     turn(a, in, w.k, w.k_stride, s->kv_heads, false);
     if (a->cache) TRY(read_cache(a, layer, &w));
     if (a->shape.split.seq > 1) {
-        TRY(ulysses_forward(a, v, &w, in));
+        TRY(ulysses_forward(a, layer, v, &w, in));
     } else {
-        const struct attention_args args = attend(a, v, &w, in);
+        const void *sinks;
+        float *dsinks;
+        TRY(attention_sinks(a, layer, &sinks, &dsinks));
+        const struct attention_args args = attend(a, layer, v, &w, in, sinks);
         RUN_ARGS(a->ex, attention_forward, attention_args, &args);
     }
     if (again) return OK;
     linear_forward(a->ex, &w_o, v->o, y);
-    if (s->attention_bias) TRY(project_bias(a, PARAM_O_BIAS, layer, y, s->hidden, s->hidden));
+    if (s->biases & BIAS_OUT) TRY(project_bias(a, PARAM_O_BIAS, layer, y, s->hidden, s->hidden));
     return OK;
 }
 
@@ -167,7 +184,7 @@ static err_t shape_heads_backward(struct attention *a, int layer, enum param_kin
     const struct param *p;
     TRY(store_find(a->store, kind, layer, -1, &p));
     const bool each = s->qk_norm == QK_NORM_HEAD;
-    RUN(a->ex, norm_backward, norm_backward_args, .act = a->shape.act, .rows = a->shape.tokens, .heads = each ? heads : 1,
+    RUN(a->ex, norm_backward, norm_backward_args, .act = a->shape.act, .way = (enum norm_way)s->norm, .rows = a->shape.tokens, .heads = each ? heads : 1,
         .width = each ? s->head_dim : width, .x = x, .x_stride = x_stride, .w = store_weight(a->store, p), .rstd = rstd, .dy = dy,
         .dy_stride = dy_stride, .dx = dx, .dx_stride = x_stride, .dw_acc = store_grad(a->store, p));
     return OK;
@@ -180,13 +197,18 @@ err_t attention_backward(struct attention *a, int layer, int slot, const struct 
     struct attention_saved *v = &a->saved[slot];
     struct linear w_qkv, w_o;
     TRY(weights(a, layer, &w_qkv, &w_o));
-    if (s->attention_bias) TRY(bias_gradient(a, PARAM_O_BIAS, layer, dy, s->hidden, s->hidden));
+    if (s->biases & BIAS_OUT) TRY(bias_gradient(a, PARAM_O_BIAS, layer, dy, s->hidden, s->hidden));
     linear_backward(a->ex, &w_o, v->o, dy, a->dout);
     const struct attention_views w = view(a, v->qkv, v->rot), d = view(a, a->dqkv, a->drot);
-    if (a->shape.split.seq > 1) TRY(ulysses_backward(a, v, &w, in, &d));
-    else
-        RUN(a->ex, attention_backward, attention_backward_args, .fwd = attend(a, v, &w, in), .dout = a->dout, .delta = a->delta, .dq = d.q, .dk = d.k,
-            .dv = d.v);
+    if (a->shape.split.seq > 1) {
+        TRY(ulysses_backward(a, layer, v, &w, in, &d));
+    } else {
+        const void *sinks;
+        float *dsinks;
+        TRY(attention_sinks(a, layer, &sinks, &dsinks));
+        RUN(a->ex, attention_backward, attention_backward_args, .fwd = attend(a, layer, v, &w, in, sinks), .dout = a->dout, .delta = a->delta,
+            .dq = d.q, .dk = d.k, .dv = d.v, .dsinks_acc = dsinks);
+    }
     turn(a, in, d.q, d.q_stride, s->heads, true);
     turn(a, in, d.k, d.k_stride, s->kv_heads, true);
     char *raw = v->qkv, *draw = a->dqkv;
@@ -199,7 +221,7 @@ err_t attention_backward(struct attention *a, int layer, int slot, const struct 
             move_rows(a, kv * b, d.v, d.v_stride * b, draw + (q + kv) * b, all * b);
         }
     }
-    if (s->attention_bias) {
+    if (s->biases & BIAS_IN) {
         TRY(bias_gradient(a, PARAM_Q_BIAS, layer, draw, q, all));
         TRY(bias_gradient(a, PARAM_K_BIAS, layer, draw + q * b, kv, all));
         TRY(bias_gradient(a, PARAM_V_BIAS, layer, draw + (q + kv) * b, kv, all));

@@ -30,7 +30,7 @@ err_t attention_bytes(const struct shape *h, const struct attention_opts *o, int
     const int64_t slots = shape_slots(h, s->layers), rot = rot_width(s);
     const int64_t set = arena_bytes(t * (q + 2 * kv) * b) + arena_bytes(t * rot * b) + arena_bytes(t * q * b) + arena_bytes(4 * t * s->heads) +
                         arena_bytes(4 * t * norms_q(s)) + arena_bytes(4 * t * norms_k(s));
-    TRY(ledger_predict(out, "attention", "cos and sin", TIER_DEVICE, LIFE_RUN, 2 * arena_bytes(4 * positions * (s->head_dim / 2))));
+    TRY(ledger_predict(out, "attention", "cos and sin", TIER_DEVICE, LIFE_RUN, 2 * arena_bytes(4 * positions * (s->rope.dim / 2))));
     TRY(ledger_predict(out, "attention", "sets", TIER_HOST, LIFE_RUN, arena_bytes(slots * (int64_t)sizeof(struct attention_saved))));
     TRY(ledger_predict(out, "attention", "intermediates", TIER_DEVICE, shape_kept(h) ? LIFE_STEP : LIFE_SCRATCH, slots * set));
     if (h->backward)
@@ -53,7 +53,7 @@ err_t attention_cache_layout(struct attention *a, int64_t rows, struct arenas *m
 /* cos and sin of position * inv_freq in fp32, times the attention factor, rounded to act, as transformers has them: of one position. */
 static void fill_position(const struct spec *s, enum dtype act, int64_t position, const float *inv, float *cos_out, float *sin_out) {
     const float factor = (float)s->rope.attention_factor;
-    for (int j = 0; j < s->head_dim / 2; j++) {
+    for (int j = 0; j < s->rope.dim / 2; j++) {
         const float angle = (float)position * inv[j];
         float w[2] = {cosf(angle) * factor, sinf(angle) * factor};
         if (act == DT_BF16) {
@@ -69,7 +69,7 @@ static void fill_position(const struct spec *s, enum dtype act, int64_t position
 void attention_open(struct attention *a) {
     enum { AT_ONCE = 64 };
     float inv[ATTENTION_DIM_MAX / 2], c[AT_ONCE * ATTENTION_DIM_MAX / 2], v[AT_ONCE * ATTENTION_DIM_MAX / 2];
-    const int64_t half = a->shape.spec->head_dim / 2;
+    const int64_t half = a->shape.spec->rope.dim / 2;
     rope_inv_freq(a->shape.spec, inv);
     for (int64_t first = 0; first < a->positions; first += AT_ONCE) {
         const int64_t n = i64_min(AT_ONCE, a->positions - first);
@@ -88,8 +88,8 @@ err_t attention_layout(struct attention *a, const struct exec *ex, const struct 
     a->q_width = (int64_t)s->heads * s->head_dim;
     a->kv_width = (int64_t)s->kv_heads * s->head_dim;
     const int64_t all = a->q_width + 2 * a->kv_width;
-    TRY(ARENA(&m->run, "attention", "cos and sin", positions * (s->head_dim / 2), &a->cos));
-    TRY(ARENA(&m->run, "attention", "cos and sin", positions * (s->head_dim / 2), &a->sin));
+    TRY(ARENA(&m->run, "attention", "cos and sin", positions * (s->rope.dim / 2), &a->cos));
+    TRY(ARENA(&m->run, "attention", "cos and sin", positions * (s->rope.dim / 2), &a->sin));
     a->positions = positions;
     const int slots = shape_slots(h, s->layers);
     TRY(ARENA(&m->host, "attention", "sets", slots, &a->saved));

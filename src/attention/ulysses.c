@@ -192,8 +192,8 @@ static void finish_dkv(struct attention *a, int64_t first, const struct attentio
 
 /* ---- attention of a part ---- */
 
-static struct attention_args attend(const struct attention *a, struct attention_saved *v, const struct part *p, const struct attention_batch *in,
-                                    bool with_dout) {
+static struct attention_args attend(const struct attention *a, int layer, struct attention_saved *v, const struct part *p,
+                                    const struct attention_batch *in, const void *sinks, bool with_dout) {
     const struct spec *s = a->shape.spec;
     const int64_t b = act_bytes_of(a), whole = a->shape.seq * a->shape.split.seq, heads = s->heads / a->shape.split.seq;
     const int64_t sequence = p->first / a->shape.seq, head = p->mine.q0 - a->mesh->seq.rank * heads;
@@ -206,12 +206,14 @@ static struct attention_args attend(const struct attention *a, struct attention_
                                   .q_head0 = x->q0,
                                   .kv_head0 = x->kv0,
                                   .group = s->heads / s->kv_heads,
-                                  .scale = (float)(1.0 / __builtin_sqrt(s->head_dim)),
+                                  .scale = (float)s->softmax_scale,
+                                  .window = s->layer[layer].window,
+                                  .sinks = sinks ? (const char *)sinks + x->q0 * b : NULL,
                                   .start = in->start_all + sequence * whole,
                                   .o = a->ulysses.o,
                                   .o_stride = (int64_t)x->nq * s->head_dim * (with_dout ? 2 : 1),
                                   .lse = v->lse + (sequence * heads + head) * whole,
-                                  .pairs = attention_pairs(in->host_start_all + sequence * whole, 0, whole, 0)};
+                                  .pairs = attention_pairs(in->host_start_all + sequence * whole, 0, whole, s->layer[layer].window)};
     args.q_stride = args.k_stride = args.v_stride = width(&a->shape, x);
     args.q = a->ulysses.qkv;
     args.k = (const char *)args.q + (int64_t)x->nq * s->head_dim * b;
@@ -223,21 +225,27 @@ static struct part part_at(const struct attention *a, int64_t sequence, int chun
     return (struct part){sequence * a->shape.seq, chunk, ulysses_heads(&a->shape, &a->opts, a->mesh->seq.rank, chunk)};
 }
 
-err_t ulysses_forward(struct attention *a, struct attention_saved *v, const struct attention_views *w, const struct attention_batch *in) {
+err_t ulysses_forward(struct attention *a, int layer, struct attention_saved *v, const struct attention_views *w, const struct attention_batch *in) {
+    const void *sinks;
+    float *dsinks;
+    TRY(attention_sinks(a, layer, &sinks, &dsinks));
     for (int64_t sequence = 0; sequence < a->shape.rows; sequence++)
         for (int c = 0; c < ulysses_chunks(&a->shape, &a->opts); c++) {
             const struct part p = part_at(a, sequence, c);
             TRY(send_qkv(a, &p, w));
-            const struct attention_args args = attend(a, v, &p, in, false);
+            const struct attention_args args = attend(a, layer, v, &p, in, sinks, false);
             RUN_ARGS(a->ex, attention_forward, attention_args, &args);
             TRY(return_o(a, &p, v->o));
         }
     return OK;
 }
 
-err_t ulysses_backward(struct attention *a, struct attention_saved *v, const struct attention_views *w, const struct attention_batch *in,
+err_t ulysses_backward(struct attention *a, int layer, struct attention_saved *v, const struct attention_views *w, const struct attention_batch *in,
                        const struct attention_views *d) {
     const int64_t b = act_bytes_of(a), dim = a->shape.spec->head_dim;
+    const void *sinks;
+    float *dsinks;
+    TRY(attention_sinks(a, layer, &sinks, &dsinks));
     for (int64_t sequence = 0; sequence < a->shape.rows; sequence++) {
         STREAM_FILL(a->ex->s, a->ulysses.dkv, 0, 4 * a->shape.seq * 2 * a->kv_width);
         for (int c = 0; c < ulysses_chunks(&a->shape, &a->opts); c++) {
@@ -245,8 +253,8 @@ err_t ulysses_backward(struct attention *a, struct attention_saved *v, const str
             TRY(send_qkv(a, &p, w));
             TRY(send_o(a, &p, v->o));
             char *dq = a->ulysses.dqkv, *dk = dq + p.mine.nq * dim * b;
-            RUN(a->ex, attention_backward, attention_backward_args, .fwd = attend(a, v, &p, in, true),
-                .dout = (const char *)a->ulysses.o + p.mine.nq * dim * b, .delta = a->delta, .dq = dq, .dk = dk, .dv = dk + p.mine.nkv * dim * b);
+            RUN(a->ex, attention_backward, attention_backward_args, .fwd = attend(a, layer, v, &p, in, sinks, true),
+                .dout = (const char *)a->ulysses.o + p.mine.nq * dim * b, .delta = a->delta, .dq = dq, .dk = dk, .dv = dk + p.mine.nkv * dim * b, .dsinks_acc = dsinks ? dsinks + p.mine.q0 : NULL);
             TRY(return_dqkv(a, &p, d));
         }
         finish_dkv(a, sequence * a->shape.seq, d);

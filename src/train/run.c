@@ -225,7 +225,7 @@ static err_t begin(struct run *r, const struct model_src *src, const struct run_
     if (!r->rooms.attention) r->rooms.attention = &attention_defaults;
     if (!r->rooms.experts) r->rooms.experts = &experts_defaults;
     if (!r->rooms.vocab) r->rooms.vocab = &vocab_defaults;
-    TRY(run_served(s, u->positions));
+    TRY(run_served(s));
     TRY(check_size(s, u));
     if (u->world) {
         how.ranks = u->world->size;

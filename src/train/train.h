@@ -143,8 +143,8 @@ struct run {
     int *unit;                           /* [2L + 1] of each half-layer's dense weights, and of the final norm */
 };
 
-/* Whether the rooms compute all that a model asks for, with sequences of `positions`: ERR_USAGE names what they do not (served.c). */
-MUST err_t run_served(const struct spec *s, int64_t positions);
+/* Whether the rooms compute all that a model asks for: ERR_USAGE names what they do not (served.c). */
+MUST err_t run_served(const struct spec *s);
 /* Formula, dry run and reserve agree, or it is an error. Weights are those of src. New: run_close. */
 MUST err_t run_open(struct run *r, const struct model_src *src, const struct run_setup *setup);
 /* What such a run would reserve: laid out dry. Nothing is kept. */

@@ -244,7 +244,7 @@ static void refused(void) {
     const struct model_opts dropped = {.init = "random", .config = "tests/golden/qwen3_5_moe_hub/config.json", .extra_tensors = EXTRAS_DROP};
     CASE_OK(model_src_open(&dropped, NULL, 0, &src));
     CASE(!strstr(src.config_json, "vision_config"), "and dropped there is nothing of it in config.json");
-    CASE_ERR(run_served(&src.spec, 64), ERR_USAGE, "qwen3_5_moe_text");
+    CASE_ERR(run_served(&src.spec), ERR_USAGE, "qwen3_5_moe_text");
     model_src_close(&src);
 }
 
