@@ -26,9 +26,10 @@ MUST err_t ulysses_bytes(const struct shape *h, const struct attention_opts *o, 
 MUST err_t ulysses_layout(struct attention *a, struct arenas *m);
 
 /* v->o and v->lse of all local tokens. */
-MUST err_t ulysses_forward(struct attention *a, int layer, struct attention_saved *v, const struct attention_views *w, const struct attention_batch *in);
+MUST err_t ulysses_forward(struct attention *a, int layer, struct attention_saved *v, const struct attention_views *w,
+                           const struct attention_batch *in);
 /* Gradients of q, k and v into d from a->dout. */
-MUST err_t ulysses_backward(struct attention *a, int layer, struct attention_saved *v, const struct attention_views *w, const struct attention_batch *in,
-                            const struct attention_views *d);
+MUST err_t ulysses_backward(struct attention *a, int layer, struct attention_saved *v, const struct attention_views *w,
+                            const struct attention_batch *in, const struct attention_views *d);
 
 #endif

@@ -43,8 +43,8 @@ static void clamp(struct attention *a, void *y, int64_t width, int64_t stride) {
 
 static void turn(struct attention *a, const struct attention_batch *in, void *x, int64_t stride, int heads, bool backward) {
     RUN(a->ex, rope, rope_args, .act = a->shape.act, .rows = a->shape.tokens, .heads = heads, .dim = a->shape.spec->rope.dim,
-        .head_stride = a->shape.spec->head_dim, .interleaved = a->shape.spec->rope.pairs == PAIRS_NEIGHBOURS, .x = x,
-        .x_stride = stride, .positions = in->positions, .places = a->places, .cos = a->cos, .sin = a->sin, .backward = backward);
+        .head_stride = a->shape.spec->head_dim, .interleaved = a->shape.spec->rope.pairs == PAIRS_NEIGHBOURS, .x = x, .x_stride = stride,
+        .positions = in->positions, .places = a->places, .cos = a->cos, .sin = a->sin, .backward = backward);
 }
 
 static err_t project_bias(struct attention *a, enum param_kind kind, int layer, void *x, int64_t width, int64_t stride) {
@@ -184,9 +184,9 @@ static err_t shape_heads_backward(struct attention *a, int layer, enum param_kin
     const struct param *p;
     TRY(store_find(a->store, kind, layer, -1, &p));
     const bool each = s->qk_norm == QK_NORM_HEAD;
-    RUN(a->ex, norm_backward, norm_backward_args, .act = a->shape.act, .way = (enum norm_way)s->norm, .rows = a->shape.tokens, .heads = each ? heads : 1,
-        .width = each ? s->head_dim : width, .x = x, .x_stride = x_stride, .w = store_weight(a->store, p), .rstd = rstd, .dy = dy,
-        .dy_stride = dy_stride, .dx = dx, .dx_stride = x_stride, .dw_acc = store_grad(a->store, p));
+    RUN(a->ex, norm_backward, norm_backward_args, .act = a->shape.act, .way = (enum norm_way)s->norm, .rows = a->shape.tokens,
+        .heads = each ? heads : 1, .width = each ? s->head_dim : width, .x = x, .x_stride = x_stride, .w = store_weight(a->store, p), .rstd = rstd,
+        .dy = dy, .dy_stride = dy_stride, .dx = dx, .dx_stride = x_stride, .dw_acc = store_grad(a->store, p));
     return OK;
 }
 

@@ -254,7 +254,8 @@ err_t ulysses_backward(struct attention *a, int layer, struct attention_saved *v
             TRY(send_o(a, &p, v->o));
             char *dq = a->ulysses.dqkv, *dk = dq + p.mine.nq * dim * b;
             RUN(a->ex, attention_backward, attention_backward_args, .fwd = attend(a, layer, v, &p, in, sinks, true),
-                .dout = (const char *)a->ulysses.o + p.mine.nq * dim * b, .delta = a->delta, .dq = dq, .dk = dk, .dv = dk + p.mine.nkv * dim * b, .dsinks_acc = dsinks ? dsinks + p.mine.q0 : NULL);
+                .dout = (const char *)a->ulysses.o + p.mine.nq * dim * b, .delta = a->delta, .dq = dq, .dk = dk, .dv = dk + p.mine.nkv * dim * b,
+                .dsinks_acc = dsinks ? dsinks + p.mine.q0 : NULL);
             TRY(return_dqkv(a, &p, d));
         }
         finish_dkv(a, sequence * a->shape.seq, d);

@@ -8,8 +8,9 @@ err_t dense_norm_forward(struct dense *d, enum param_kind kind, int layer, const
     const int64_t width = d->shape.spec->hidden;
     const struct param *w;
     TRY(store_find(d->store, kind, layer, -1, &w));
-    RUN(d->ex, norm_forward, norm_args, .act = d->shape.act, .way = (enum norm_way)d->shape.spec->norm, .rows = d->shape.tokens, .heads = 1, .width = width, .x = x, .x_stride = width,
-        .w = store_weight(d->store, w), .eps = d->shape.spec->norm_eps, .y = n->h, .y_stride = width, .rstd = n->rstd);
+    RUN(d->ex, norm_forward, norm_args, .act = d->shape.act, .way = (enum norm_way)d->shape.spec->norm, .rows = d->shape.tokens, .heads = 1,
+        .width = width, .x = x, .x_stride = width, .w = store_weight(d->store, w), .eps = d->shape.spec->norm_eps, .y = n->h, .y_stride = width,
+        .rstd = n->rstd);
     return OK;
 }
 
@@ -17,9 +18,9 @@ err_t dense_norm_backward(struct dense *d, enum param_kind kind, int layer, cons
     const int64_t width = d->shape.spec->hidden;
     const struct param *w;
     TRY(store_find(d->store, kind, layer, -1, &w));
-    RUN(d->ex, norm_backward, norm_backward_args, .act = d->shape.act, .way = (enum norm_way)d->shape.spec->norm, .rows = d->shape.tokens, .heads = 1, .width = width, .x = x, .x_stride = width,
-        .w = store_weight(d->store, w), .rstd = n->rstd, .dy = dh, .dy_stride = width, .dx = dx, .dx_stride = width, .add = dx,
-        .dw_acc = store_grad(d->store, w));
+    RUN(d->ex, norm_backward, norm_backward_args, .act = d->shape.act, .way = (enum norm_way)d->shape.spec->norm, .rows = d->shape.tokens, .heads = 1,
+        .width = width, .x = x, .x_stride = width, .w = store_weight(d->store, w), .rstd = n->rstd, .dy = dh, .dy_stride = width, .dx = dx,
+        .dx_stride = width, .add = dx, .dw_acc = store_grad(d->store, w));
     return OK;
 }
 
