@@ -20,6 +20,7 @@ const struct opt attention_opt_list[] = {
      .def = "4",
      .lo = 1,
      .hi = 4096,
+     .resume = OPT_ROUNDS,
      .help = "parts in which a rank's heads go through attention where mesh.seq is more than 1: more parts hold less at once"},
     {.key = NULL},
 };

@@ -19,6 +19,15 @@ enum opt_type {
 };
 static inline bool opt_is_text(enum opt_type type) { return type == OPT_TEXT || type == OPT_PATH || type == OPT_PATHS; }
 
+/* May a run that goes on from a checkpoint have another value than the run that wrote it? Where a table does not say, it may not. */
+enum opt_resume {
+    OPT_SAME,   /* no: what is computed or written depends on it */
+    OPT_CONFIG, /* it describes a model: what is compared is the config.json that comes of it */
+    OPT_MORE,   /* a larger one */
+    OPT_ROUNDS, /* yes: results differ by the rounding of sums */
+    OPT_FREE    /* yes: no result depends on it, or on what it leads to rather than on its name (paths) */
+};
+
 struct opt {
     const char *key; /* "train.lr"; a table ends with key NULL */
     enum opt_type type;
@@ -27,6 +36,7 @@ struct opt {
     const char *choices; /* OPT_CHOICE */
     double lo, hi;       /* OPT_INT and OPT_FLOAT; both 0: no limits */
     const char *help;    /* one sentence, units included, no full stop */
+    enum opt_resume resume;
 };
 
 /* A room's table and the struct it fills. */
@@ -68,6 +78,11 @@ const struct opt_word *opt_word_find(const struct opt_word *list, const char *wo
 void opt_set_words(struct opt_set *s, const struct opt_word *list);
 /* ERR_USAGE for an option that is not one of the set: its name here, or why there is none, or the nearest. text: its value, or NULL. */
 MUST err_t opt_unknown(const struct opt_set *s, const char *key, const char *text, const char *origin);
+
+/* The i-th option of a set (or NULL) and its value, as text that reads back to the same; *text NULL: none. *o NULL: there are no more. Text: free. */
+MUST err_t opt_at(const struct opt_set *s, int i, const struct opt **o, char **text);
+/* The default in the same form. Text: free. */
+MUST err_t opt_default(const struct opt *o, char **text);
 
 /* Print "key = value  # origin" for all, to standard output, as YAML that reads back to the same. */
 void opt_print(const struct opt_set *s);

@@ -33,40 +33,69 @@ static void print_quoted(const char *text, bool path) {
     (void)putchar('"');
 }
 
-static void print_value(const struct opt_entry *e) {
-    char choice[64] = "";
+/* A value that is no text. */
+enum { VALUE_MAX = 64 };
+static void value_text(const struct opt_entry *e, char out[VALUE_MAX]) {
     double f;
     int c;
     bool b;
     int64_t i;
+    out[0] = 0;
     switch (e->o->type) {
     case OPT_BOOL:
         memcpy(&b, e->field, sizeof b);
-        (void)printf("%s", b ? "true" : "false");
+        (void)snprintf(out, VALUE_MAX, "%s", b ? "true" : "false");
         break;
     case OPT_INT:
         memcpy(&i, e->field, sizeof i);
-        (void)printf("%lld", (long long)i);
+        (void)snprintf(out, VALUE_MAX, "%lld", (long long)i);
         break;
     case OPT_FLOAT:
         memcpy(&f, e->field, sizeof f);
-        (void)snprintf(choice, sizeof choice, "%.15g", f);
-        if (strtod(choice, NULL) < f || strtod(choice, NULL) > f) (void)snprintf(choice, sizeof choice, "%.17g", f);
-        (void)printf("%s", choice);
+        (void)snprintf(out, VALUE_MAX, "%.15g", f);
+        if (strtod(out, NULL) < f || strtod(out, NULL) > f) (void)snprintf(out, VALUE_MAX, "%.17g", f);
         break;
     case OPT_CHOICE:
         memcpy(&c, e->field, sizeof c);
-        (void)opt_choice(e->o->choices, c, choice, sizeof choice);
-        (void)printf("%s", choice);
+        (void)opt_choice(e->o->choices, c, out, VALUE_MAX);
         break;
     case OPT_TEXT:
     case OPT_PATH:
-    case OPT_PATHS:
-        if (!e->text) (void)printf("null");
-        else if (plain(e->text)) (void)printf("%s", e->text);
-        else print_quoted(e->text, e->o->type != OPT_TEXT);
-        break;
+    case OPT_PATHS: break;
     }
+}
+
+static void print_value(const struct opt_entry *e) {
+    char value[VALUE_MAX];
+    value_text(e, value);
+    if (!opt_is_text(e->o->type)) (void)printf("%s", value);
+    else if (!e->text) (void)printf("null");
+    else if (plain(e->text)) (void)printf("%s", e->text);
+    else print_quoted(e->text, e->o->type != OPT_TEXT);
+}
+
+err_t opt_at(const struct opt_set *s, int i, const struct opt **o, char **text) {
+    char value[VALUE_MAX];
+    *o = NULL;
+    *text = NULL;
+    if (!s || i >= s->count) return OK;
+    const struct opt_entry *e = &s->list[i];
+    value_text(e, value);
+    const char *from = opt_is_text(e->o->type) ? e->text : value;
+    if (from && !(*text = strdup(from))) return FAIL(ERR_NOMEM, "out of memory for the value of %s", e->o->key);
+    *o = e->o;
+    return OK;
+}
+
+err_t opt_default(const struct opt *o, char **text) {
+    char value[VALUE_MAX];
+    int64_t field = 0; /* as large as any value */
+    *text = NULL;
+    if (o->def) TRY(opt_convert(o, o->def, "default", &field));
+    value_text(&(struct opt_entry){.o = o, .field = &field}, value);
+    const char *from = opt_is_text(o->type) ? o->def : value;
+    if (from && !(*text = strdup(from))) return FAIL(ERR_NOMEM, "out of memory for the default of %s", o->key);
+    return OK;
 }
 
 /* A comment to the end of the line, whatever a path is made of. */

@@ -139,6 +139,7 @@ struct ckpt_run {
     err_t (*read)(void *ctx, enum ckpt_part part, const struct param *p, int64_t from, int64_t n, float *out);
     void *ctx;
     const char *config_json;    /* text of config.json, written as it is */
+    const char *record;         /* text of mop_run.json, or NULL */
     const char *copy_from;      /* folder whose tokenizer, chat-template and generation files are kept; or NULL */
     const char *tokenizer;      /* a tokenizer.json that goes there instead of all of copy_from that is a tokenizer's; or NULL */
     const char *tokenizer_from; /* with tokenizer: the folder whose other tokenizer files go along; or NULL */
@@ -175,6 +176,11 @@ struct out_found {
 MUST err_t ckpt_look(const char *out, struct out_found *found);
 /* Is every byte of the model in `out` as its manifest says? ERR_FORMAT with the first that is not. */
 MUST err_t ckpt_check_model(const char *out);
+/* Where the checkpoint of a step lies. */
+MUST err_t ckpt_path(const char *out, int64_t step, char path[4096]);
+/* What the run wrote of itself in `dir`, OUT or a checkpoint; *text NULL where there is none. Owned by the caller: free. */
+#define CKPT_RECORD "mop_run.json"
+MUST err_t ckpt_record(const char *dir, char **text);
 /* Open a checkpoint's three sets. First reads all of it against its manifest (each file once more than the loading
  * itself): no run goes on from damaged state. */
 struct ckpt_in {

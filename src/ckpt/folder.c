@@ -410,6 +410,7 @@ err_t folder_write(const char *dir, enum manifest_kind kind, const struct ckpt_r
     }
     if (err != OK) goto done;
     TRY_OR(put_text(&f, "config.json", run->config_json, (int64_t)strlen(run->config_json)), done);
+    if (run->record) TRY_OR(put_text(&f, CKPT_RECORD, run->record, (int64_t)strlen(run->record)), done);
     TRY_OR(put_kept(&f), done);
     TRY_OR(put_weights(&f, shard_bytes), done);
     if (kind == MANIFEST_CHECKPOINT) {

@@ -5,7 +5,8 @@
 #include <string.h>
 
 /* Files of a run that are written under a temporary name, beside those of the folders. */
-static const char *const unfinished[] = {"log.jsonl.part"};
+static const char *const unfinished[] = {"log.jsonl.part", "data/train.tok.part", "data/train.json.part", "data/valid.tok.part",
+                                         "data/valid.json.part"};
 
 err_t ckpt_recover(const char *out) {
     char path[OS_PATH_MAX];
@@ -52,6 +53,16 @@ err_t ckpt_check_model(const char *out) {
     TRY(check_folder(out, &found));
     if (found.problems == 0) return OK;
     return FAIL(ERR_FORMAT, "the model in %s is not as it was written (%" PRId64 " problems): %s", out, found.problems, found.first);
+}
+
+err_t ckpt_path(const char *out, int64_t step, char path[OS_PATH_MAX]) { return step_path(out, step, path); }
+
+err_t ckpt_record(const char *dir, char **text) {
+    char path[OS_PATH_MAX];
+    int64_t bytes;
+    *text = NULL;
+    TRY(os_join(path, dir, CKPT_RECORD));
+    return os_exists(path) ? os_read_all(path, CKPT_JSON_MAX, text, &bytes) : OK;
 }
 
 /* The optimizer's files, as the manifest names them. */

@@ -3,6 +3,7 @@
 
 struct train_call {
     const struct options *o;
+    const struct opt_set *set;
     struct watch *watch;
 };
 
@@ -23,6 +24,7 @@ static err_t train_rank(void *arg, int rank, struct comm *world) {
                             .ckpt = &o->ckpt,
                             .out = o->cli.out,
                             .tokenizer = o->cli.tokenizer,
+                            .options = c->set,
                             .threads = threads,
                             .stop = &c->watch->stop,
                             .report = &c->watch->report};
@@ -36,7 +38,7 @@ err_t cmd_train(int argc, char **argv) {
     struct watch watch;
     err_t err = watch_begin(&watch);
     if (err == OK) {
-        err = world_run((int)o.mesh.ranks, train_rank, &(struct train_call){&o, &watch});
+        err = world_run((int)o.mesh.ranks, train_rank, &(struct train_call){&o, set, &watch});
         watch_end(&watch);
     }
     opt_free(set);

@@ -76,15 +76,17 @@ struct text_opts {
      .offset = offsetof(owner, field.invalid_utf8),                                                                                          \
      .def = "error",                                                                                                                         \
      .choices = "error|replace",                                                                                                             \
+     .resume = OPT_FREE,                                                                                                                     \
      .help = "invalid UTF-8 in text is an error, or U+FFFD takes its place"},                                                                \
         {.key = "data.format",                                                                                                               \
          .type = OPT_CHOICE,                                                                                                                 \
          .offset = offsetof(owner, field.format),                                                                                            \
          .def = "auto",                                                                                                                      \
          .choices = "auto|text|jsonl",                                                                                                       \
+         .resume = OPT_FREE,                                                                                                                 \
          .help = "what files of text are: by their names and first bytes, or as said"},                                                      \
     {                                                                                                                                        \
-        .key = "data.document_end", .type = OPT_TEXT, .offset = offsetof(owner, field.document_end), .def = "token",                         \
+        .key = "data.document_end", .type = OPT_TEXT, .offset = offsetof(owner, field.document_end), .def = "token", .resume = OPT_FREE,     \
         .help = "where a document of a text file ends: token (the end-of-document token, written out), file, line (each is one), blank (an " \
                 "empty line), or line:TEXT (a line that is TEXT)"                                                                            \
     }

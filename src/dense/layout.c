@@ -10,6 +10,7 @@ const struct opt dense_opt_list[] = {
      .offset = offsetof(struct dense_opts, strategy),
      .def = "zero3",
      .choices = "zero3|replicate",
+     .resume = OPT_ROUNDS,
      .help =
          "dense weights on many ranks: gathered layer by layer and given up after use, or whole on every rank for the step; gradients, masters and "
          "moments are sharded in both"},

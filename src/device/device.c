@@ -14,6 +14,7 @@ const struct opt device_opt_list[] = {
      .offset = offsetof(struct device_opts, kind),
      .def = "cpu",
      .choices = "cpu|deferred",
+     .resume = OPT_FREE,
      .help = "what work is queued on: cpu runs it at once; deferred runs it as late and in as odd an order as is allowed, closes its memory to the "
              "host and checks every access (to find mistakes in mop; slow; ranks as threads only)"},
     {.key = "device.seed",
@@ -22,6 +23,7 @@ const struct opt device_opt_list[] = {
      .def = "0",
      .lo = 0,
      .hi = 1e15,
+     .resume = OPT_FREE,
      .help = "device=deferred: which of the orders"},
     {.key = "device.drop",
      .type = OPT_INT,
@@ -29,6 +31,7 @@ const struct opt device_opt_list[] = {
      .def = "0",
      .lo = 0,
      .hi = 1e15,
+     .resume = OPT_FREE,
      .help = "device=deferred: the number, from 1, of a wait of one stream for another that rank 0 leaves out, to see that it is missed; 0: none"},
     {.key = NULL},
 };

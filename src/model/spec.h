@@ -132,6 +132,10 @@ struct config_edit {
 };
 MUST err_t config_edit(const struct spec *s, const char *text, const struct config_edit *edit, char **out);
 
+/* Do two specs compute the same from the same weights? Ids of begin and end, which generation reads, and whether the load-balancing loss is on,
+ * which training decides, may differ. */
+bool spec_same(const struct spec *a, const struct spec *b);
+
 /* Check what does not depend on where the numbers came from. `where` begins the messages. */
 MUST err_t spec_check(const struct spec *s, const char *where);
 

@@ -6,6 +6,7 @@ const struct opt stash_opt_list[] = {
      .offset = offsetof(struct stash_opts, strategy),
      .def = "auto",
      .choices = "auto|recompute|keep",
+     .resume = OPT_FREE,
      .help = "what backward needs again of each half-layer: computed again from its input (less memory), kept (about a fifth less time), or "
              "kept if the run then fits in stash.budget; the results are the same"},
     {.key = "stash.budget",
@@ -14,6 +15,7 @@ const struct opt stash_opt_list[] = {
      .def = "0",
      .lo = 0,
      .hi = 1e9,
+     .resume = OPT_FREE,
      .help = "GiB that the ranks of a machine may hold together for stash.strategy=auto to keep; 0: three quarters of what is available when the run "
              "begins"},
     {.key = NULL},

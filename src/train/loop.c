@@ -5,6 +5,7 @@
 #include "data/tokenizer.h"
 #include "train/logfile.h"
 #include "train/outdir.h"
+#include "train/record.h"
 #include "train/tensorboard.h"
 #include "train/textdata.h"
 #include "train/timetable.h"
@@ -32,7 +33,7 @@ struct loop {
     struct timetable times;
     struct train_state state;
     struct schedule schedule;
-    double aux_coef;
+    struct record from; /* of the run that is gone on with */
     int64_t saved_step; /* of the newest checkpoint, -1 none */
     int64_t begun_ns, begun_step, shown_ns;
 };
@@ -223,7 +224,7 @@ static err_t one_step(struct loop *p, bool *stopped) {
                                .batch = t->batch,
                                .lr = s.lr,
                                .clip = t->clip,
-                               .aux_coef = p->aux_coef,
+                               .aux_coef = p->state.aux_coef,
                                .balance_rate = p->job->rooms.experts->balance_rate,
                                .t = step + 1,
                                .check_moved = step == 0 && s.lr > 0};
@@ -251,21 +252,29 @@ static err_t choose_aux(struct loop *p) {
     const struct spec *s = &p->src.spec;
     const double given = j->train->aux_coef;
     const bool keys = strcmp(j->model->init, "random") == 0 && !j->model->config;
-    p->aux_coef = 0;
+    double coef = given >= 0 ? given : s->aux_on ? s->aux_coef : 0;
+    p->state.aux_coef = 0;
     if (spec_moe_layers(s) == 0 || j->rooms.experts->balance_rate > 0) return OK;
     if (!s->has_aux) {
         if (given > 0) return FAIL(ERR_USAGE, "train.aux_coef=%g, but models of this family have no load-balancing loss; leave it out", given);
         log_line(LOG_RUN, "load-balancing loss: none in this family");
         return OK;
     }
-    p->aux_coef = given >= 0 ? given : s->aux_on ? s->aux_coef : 0;
+    if (given < 0 && p->out.step >= 0) { /* runs of before there were records took the coefficient whatever the switch said */
+        const double before = p->from.text ? p->from.aux_coef : s->aux_coef;
+        const bool same = !(before < coef) && !(before > coef);
+        p->state.aux_coef = before;
+        if (!same) log_line(LOG_RUN, "load-balancing loss: coefficient %g, as in the run so far", before);
+        if (!same) return OK;
+    }
+    p->state.aux_coef = coef;
     if (given < 0 && !s->aux_on && s->aux_coef > 0)
         log_line(LOG_RUN,
                  "load-balancing loss: off, since output_router_logits is false in config.json; its router_aux_loss_coef is %g, and train.aux_coef "
                  "turns it on",
                  s->aux_coef);
     else
-        log_line(LOG_RUN, "load-balancing loss: coefficient %g (%s)", p->aux_coef,
+        log_line(LOG_RUN, "load-balancing loss: coefficient %g (%s)", coef,
                  given >= 0 ? "train.aux_coef"
                  : keys     ? "model.aux_coef"
                             : "router_aux_loss_coef of config.json");
@@ -314,9 +323,21 @@ static err_t open_source(struct loop *p) {
     TRY(find_hint(j, &hint));
     TRY(model_src_open(j->model, &hint, (uint64_t)j->train->seed, &p->src));
     if (!j->data->train) return OK;
-    const int64_t step = p->out.step >= 0 || !p->out.model ? p->out.step : p->out.logged; /* a finished run goes on from its end */
+    const int64_t step = p->out.step >= 0 || !p->out.model ? p->out.step : p->out.done; /* a finished run goes on from its end */
     TRY(textdata_make(&p->textdata, given, given->data, step, p->world));
     return open_data(p);
+}
+
+/* Where the run begins: anew, or with the state of a run that is the same as far as results go. */
+static err_t begin_state(struct loop *p) {
+    const struct job *j = p->job;
+    char dir[OS_PATH_MAX];
+    p->state = (struct train_state){.seed = (uint64_t)j->train->seed, .data = loader_fingerprint(p->train), .batch = j->train->batch};
+    TRY(record_mark(&p->src, p->state.init));
+    if (p->out.step < 0) return OK;
+    TRY(ckpt_path(j->out, p->out.step, dir));
+    TRY(record_open(dir, &p->from));
+    return p->world->rank == 0 ? record_check(&p->from, j, &p->src, &p->state, p->out.step, p->world->size) : OK;
 }
 
 static err_t train_inner(struct loop *p) {
@@ -336,8 +357,8 @@ static err_t train_inner(struct loop *p) {
         log_line(LOG_RUN, "the model as found is in %s", j->out);
         return OK;
     }
+    TRY(begin_state(p));
     TRY(open_run(p));
-    p->state = (struct train_state){.seed = (uint64_t)j->train->seed, .data = loader_fingerprint(p->train), .batch = j->train->batch};
     p->saved_step = -1;
     if (p->out.step >= 0) {
         TRY(state_load(&p->run, j, p->out.step, &p->state));
@@ -371,6 +392,7 @@ err_t train_run(const struct job *job, struct comm *world) {
     loader_close(p.train);
     loader_close(p.valid);
     model_src_close(&p.src);
+    record_close(&p.from);
     outdir_close(&p.out);
     return err;
 }

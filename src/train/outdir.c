@@ -26,12 +26,16 @@ static err_t prepare(struct outdir *d, const struct job *j) {
     TRY(check_found(j, &found));
     d->step = found.step;
     d->model = found.model == OUT_OURS;
-    return logfile_last(j->out, &d->logged);
+    TRY(record_open(j->out, &d->record));
+    TRY(logfile_last(j->out, &d->done));
+    if (d->record.step >= 0) d->done = d->record.step;
+    else if (d->step >= 0) d->done = d->step;
+    return OK;
 }
 
 /* What rank 0 tells. */
 struct told {
-    int64_t step, logged, model;
+    int64_t step, done, model;
     uint64_t mark; /* of its folder, 0: none */
 };
 
@@ -49,13 +53,13 @@ static err_t see_the_same(const struct job *j, const struct told *t, int rank) {
 }
 
 static err_t tell(struct outdir *d, const struct job *j, struct comm *world) {
-    struct told mine = {d->step, d->logged, d->model, d->lock.fd >= 0 ? out_lock_mark(j->out) : 0};
+    struct told mine = {d->step, d->done, d->model, d->lock.fd >= 0 ? out_lock_mark(j->out) : 0};
     struct told *all = malloc(sizeof *all * (size_t)world->size);
     if (!all) return FAIL(ERR_NOMEM, "out of memory for what %d ranks say", world->size);
     err_t err = COMM(world, all_gather, &mine, all, sizeof mine);
     if (err == OK && world->rank > 0) {
         d->step = all[0].step;
-        d->logged = all[0].logged;
+        d->done = all[0].done;
         d->model = all[0].model != 0;
         if (!comm_is_threads(world)) err = see_the_same(j, &all[0], world->rank);
     }
@@ -77,21 +81,25 @@ static err_t check_replaced(const struct outdir *d, const struct job *job) {
 }
 
 err_t outdir_decide(struct outdir *d, const struct job *job) {
-    const int64_t steps = job->train->steps, done = d->step >= 0 ? d->step : d->logged;
-    d->finished = d->model && (steps == 0 || done >= steps);
+    const int64_t steps = job->train->steps;
+    d->finished = d->model && (steps == 0 || d->done >= steps);
     if (d->finished) {
-        log_line(LOG_RUN, "%s is finished (%lld steps); nothing to do", job->out, (long long)done);
+        if (d->lock.out) TRY(record_check_finished(&d->record, job));
+        log_line(LOG_RUN, "%s is finished (%lld steps); nothing to do", job->out, (long long)d->done);
         return OK;
     }
     if (d->model && d->step < 0)
         return FAIL(ERR_USAGE,
                     "out=%s holds a finished model%s and no checkpoint to go on from for train.steps=%lld; choose another out (with model.init=%s it "
                     "begins with this model)",
-                    job->out, done > 0 ? "" : ", of how many steps is not known,", (long long)steps, job->out);
+                    job->out, d->done > 0 ? "" : ", of how many steps is not known,", (long long)steps, job->out);
     if (d->step > steps)
         return FAIL(ERR_USAGE, "out=%s holds a run of %lld steps already, more than train.steps=%lld; set train.steps to %lld or more", job->out,
                     (long long)d->step, (long long)steps, (long long)d->step);
     return d->model ? check_replaced(d, job) : OK;
 }
 
-void outdir_close(struct outdir *d) { out_lock_drop(&d->lock); }
+void outdir_close(struct outdir *d) {
+    record_close(&d->record);
+    out_lock_drop(&d->lock);
+}

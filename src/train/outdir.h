@@ -6,12 +6,13 @@
 #ifndef MOP_TRAIN_OUTDIR_H
 #define MOP_TRAIN_OUTDIR_H
 
-#include "train/train.h"
+#include "train/record.h"
 
 struct outdir {
     struct out_lock lock; /* rank 0's */
     int64_t step;         /* of the checkpoint to go on from, -1: none */
-    int64_t logged;       /* the last step in the log, 0: none */
+    struct record record; /* of the model there; rank 0's */
+    int64_t done;         /* steps of the model there, as far as is known */
     bool model;           /* of this run, which the end of it replaces */
     bool finished;        /* nothing is left to do: outdir_decide */
 };

@@ -1,6 +1,6 @@
 #include "base/num.h"
 #include "base/os.h"
-#include "train/train.h"
+#include "train/record.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,12 +165,13 @@ err_t state_save_found(const struct model_src *src, const struct job *job) {
 
 enum { STATE_TENSORS = 5 };
 
-static err_t save(struct run *r, const struct job *job, const struct train_state *s, bool final) {
+static err_t save(struct run *r, const struct job *job, const struct train_state *s, const char *record, bool final) {
     struct tokenizer_paths paths;
     struct ckpt_run run;
     TRY(describe(r->src, job, &paths, &run));
     run.read = read_part;
     run.ctx = r;
+    run.record = record;
     if (final) return ckpt_save_model(job->out, &run);
     const int64_t bias = (int64_t)r->experts.layers * r->shape.spec->experts;
     const struct st_out list[STATE_TENSORS] = {
@@ -189,7 +190,10 @@ static err_t save(struct run *r, const struct job *job, const struct train_state
 
 err_t state_save(struct run *r, const struct job *job, const struct train_state *s, bool final) {
     if (!run_is_first(r)) return answer(r);
-    err_t err = save(r, job, s, final);
+    char *record;
+    TRY(record_text(job, s, r->shape.split.ranks, &record));
+    err_t err = save(r, job, s, record, final);
+    free(record);
     if (err == OK && r->shape.split.ranks > 1) err = tell(r, &(struct want){0}); /* otherwise the job ends with this error */
     return err;
 }
@@ -249,26 +253,31 @@ static err_t find_names(const struct ckpt_in *in, const struct model_src *src, s
 err_t state_load(struct run *r, const struct job *job, int64_t step, struct train_state *s) {
     struct ckpt_in in;
     TRY(ckpt_open(job->out, step, &in));
-    err_t err = OK;
-    struct train_state now = *s;
+    err_t err;
     struct names names = {0};
     TRY_OR(find_names(&in, r->src, &names), done);
     in.names = &names;
     TRY_OR(read_i64(in.run, "step", &s->step), done);
-    TRY_OR(read_i64(in.run, "seed", (int64_t *)&s->seed), done);
-    TRY_OR(read_i64(in.run, "data", (int64_t *)&s->data), done);
-    TRY_OR(read_i64(in.run, "batch", &s->batch), done);
-    const char *what = s->seed != now.seed     ? "train.seed"
-                       : s->batch != now.batch ? "train.batch"
-                       : s->data != now.data   ? "the data or its packing (data.*)"
-                                               : NULL;
-    if (what) {
-        err = FAIL(ERR_USAGE, "%s differs from that of the run in %s, so its data order cannot go on; use the same, or another out=", what, job->out);
-        goto done;
-    }
     TRY_OR(load_values(r, &in), done);
 done:
     names_free(&names);
     ckpt_close(&in);
+    return err;
+}
+
+err_t state_read(const char *out, int64_t step, struct train_state *s) {
+    char dir[OS_PATH_MAX], path[OS_PATH_MAX];
+    struct st_reader *f;
+    *s = (struct train_state){0};
+    TRY(ckpt_path(out, step, dir));
+    TRY(os_join(path, dir, "run.safetensors"));
+    TRY(st_open_file(path, &f));
+    err_t err;
+    TRY_OR(read_i64(f, "step", &s->step), done);
+    TRY_OR(read_i64(f, "seed", (int64_t *)&s->seed), done);
+    TRY_OR(read_i64(f, "data", (int64_t *)&s->data), done);
+    TRY_OR(read_i64(f, "batch", &s->batch), done);
+done:
+    st_close(f);
     return err;
 }

@@ -32,6 +32,7 @@ struct train_opts {
     int64_t steps, batch, micro_batch, warmup, decay_steps, seed, valid_every, valid_sequences;
     double lr, lr_floor, clip, aux_coef;
     int schedule, resume;
+    const char *resume_changes; /* comma-separated names, or NULL */
 };
 extern const struct opt train_opt_list[];
 
@@ -55,6 +56,7 @@ struct job {
     const struct stash_opts *stash;
     const struct ckpt_opts *ckpt;
     const char *out, *tokenizer;
+    const struct opt_set *options; /* what is recorded of them, and compared where a run goes on; NULL: nothing is */
     int64_t threads;
     const atomic_int *stop; /* set from outside: finish the step, save, return ERR_STOPPED; may be NULL */
     atomic_int *report;     /* set from outside: print the time table behind the step, and set to 0; may be NULL */
@@ -267,15 +269,21 @@ struct generate_in {
 MUST err_t generate(struct run *r, const struct generate_in *in, int64_t *made);
 
 /* Run state and values as the ckpt room wants them (state.c). */
+enum { RECORD_HEX = 17 };
 struct train_state {
     int64_t step;
     uint64_t seed, data;
     int64_t batch;
+    double aux_coef;       /* of the load-balancing loss */
+    char init[RECORD_HEX]; /* record_mark: of the weights that it began with */
 };
 /* Collective; rank 0 writes. */
 MUST err_t state_save(struct run *r, const struct job *job, const struct train_state *s, bool final);
 /* The model as found, as a Hugging Face folder at job->out: nothing is held but a buffer. */
 MUST err_t state_save_found(const struct model_src *src, const struct job *job);
+/* s->step; the rest of s stays. */
 MUST err_t state_load(struct run *r, const struct job *job, int64_t step, struct train_state *s);
+/* Step, seed, data and batch of the run that wrote the checkpoint. */
+MUST err_t state_read(const char *out, int64_t step, struct train_state *s);
 
 #endif

@@ -7,6 +7,7 @@ const struct opt vocab_opt_list[] = {
      .offset = offsetof(struct vocab_opts, strategy),
      .def = "ring",
      .choices = "ring|dtp|dense_logits",
+     .resume = OPT_ROUNDS,
      .help = "how ranks share the head and the loss: shards of columns that meet each rank's tokens in turn, tokens gathered tile by tile to every "
              "shard, or the whole head on every rank"},
     {.key = "vocab.travel",
@@ -14,6 +15,7 @@ const struct opt vocab_opt_list[] = {
      .offset = offsetof(struct vocab_opts, travel),
      .def = "auto",
      .choices = "auto|weights|activations",
+     .resume = OPT_ROUNDS,
      .help = "what goes round in vocab.strategy=ring; auto: the weights where a rank has more tokens than its shard has columns"},
     {.key = NULL},
 };

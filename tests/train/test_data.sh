@@ -96,7 +96,7 @@ ok 'are rounded up' test "$(steps)" = $(((5 * n + 7) / 8))
 mop train $tiny tokenizer=tok out=one data.train=files/a.tok train.epochs=1 data.seq=64 train.resume=auto
 says 'one is finished'
 # shellcheck disable=SC2086
-ok 'more epochs go on' mop train $tiny tokenizer=tok out=one data.train=files/a.tok train.epochs=2 data.seq=64 train.resume=auto train.schedule=constant
+ok 'more epochs go on' mop train $tiny tokenizer=tok out=one data.train=files/a.tok train.epochs=2 data.seq=64 train.resume=auto
 
 # ---- whose tokens ----
 mop tokenize tokenizer=other in=a.jsonl out=other.tok
