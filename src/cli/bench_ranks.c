@@ -151,12 +151,11 @@ static int64_t room_bytes(const struct run *r, const char *room, const char *wha
 /* What a dispatch has touched of the bytes that are reserved for whatever a router may do: rows that came, rows that went, and migrated experts,
  * with their intermediates and gradients. */
 static int64_t dispatch_bytes(const struct run *r) {
-    const struct experts_far *f = &r->experts.far;
+    const struct experts_seen f = experts_seen(&r->experts);
     const struct spec *s = r->shape.spec;
-    const int64_t b = dtype_bytes(r->shape.act), row = s->hidden * b, sent = i64_div_up(r->shape.tokens, f->chunks) * s->top_k;
-    const int64_t legs = i64_min(f->chunks, f->legs);
-    return legs * 2 * (f->rows_high + sent) * row + f->rows_high * (row + 4 * s->expert_width * b) +
-           f->guests_high * 3 * s->hidden * s->expert_width * (b + 4);
+    const int64_t b = dtype_bytes(r->shape.act), row = s->hidden * b, sent = i64_div_up(r->shape.tokens, f.chunks) * s->top_k;
+    const int64_t legs = i64_min(f.chunks, f.legs);
+    return legs * 2 * (f.rows + sent) * row + f.rows * (row + 4 * s->expert_width * b) + f.guests * 3 * s->hidden * s->expert_width * (b + 4);
 }
 
 static err_t most_of(struct comm *world, int64_t *x) {

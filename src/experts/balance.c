@@ -1,50 +1,37 @@
-#include "experts/experts.h"
+/* How even the experts' rows are: counts and sums that the router adds to, their sums over ranks, the load-balancing loss and the bias. Owned: the
+ * routing numbers of a step. Called: begin_step, then for each micro-batch begin_micro, all forwards, balance, all backwards; then the bias. */
+#include "experts/experts_int.h"
 
-#include <string.h>
+static int64_t counts_of(const struct experts *m) { return (int64_t)m->layers * m->shape.spec->experts; }
 
-void experts_begin_step(struct experts *m) {
-    if (m->layers) memset(m->count_step, 0, sizeof(int64_t) * (size_t)m->layers * (size_t)m->shape.spec->experts);
-}
+void experts_begin_step(struct experts *m) { STREAM_FILL(m->ex->s, m->count_step, 0, 8 * counts_of(m)); }
 
 void experts_begin_micro(struct experts *m) {
+    const int64_t e = m->shape.spec->experts;
     if (!m->layers) return;
-    const size_t e = (size_t)m->shape.spec->experts;
-    memset(m->count, 0, sizeof(int64_t) * (size_t)m->layers * e);
-    memset(m->prob_sum, 0, sizeof(double) * e);
-    memset(m->aux_grad, 0, sizeof(float) * e);
+    STREAM_FILL(m->ex->s, m->count, 0, 8 * counts_of(m));
+    STREAM_FILL(m->ex->s, m->prob_sum, 0, 8 * e);
+    STREAM_FILL(m->ex->s, m->aux_grad, 0, 4 * e);
 }
 
-err_t experts_balance(struct experts *m, int64_t tokens, double scale, double *aux) {
-    *aux = 0;
+err_t experts_balance(struct experts *m, int64_t tokens, double scale, double parts, double *aux_acc) {
+    struct stream *s = m->ex->s;
+    int64_t *all = m->count + counts_of(m); /* lies behind the counts, to be summed with them */
     if (!m->layers) return OK;
-    const int64_t e = m->shape.spec->experts;
-    int64_t all = tokens;
-    TRY(m->mesh->dense.ops->all_reduce(&m->mesh->dense, &all, 1, DT_I64));
-    TRY(m->mesh->dense.ops->all_reduce(&m->mesh->dense, m->count, m->layers * e, DT_I64));
-    TRY(m->mesh->dense.ops->all_reduce(&m->mesh->dense, m->prob_sum, e, DT_F64));
-    for (int64_t i = 0; i < m->layers * e; i++) m->count_step[i] += m->count[i];
-    if (all == 0) return OK;
-    const double over = 1.0 / ((double)all * m->layers);
-    for (int64_t x = 0; x < e; x++) {
-        int64_t rows = 0;
-        for (int l = 0; l < m->layers; l++) rows += m->count[l * e + x];
-        const double f = (double)rows * over, r = m->prob_sum[x] * over;
-        *aux += (double)e * f * r;
-        m->aux_grad[x] = (float)(scale * (double)e * over * f);
+    STREAM_UPLOAD(s, all, &tokens, 8);
+    if (m->mesh->dense.size > 1) {
+        TRY(COMM_ON(s, &m->mesh->dense, comm_call_all_reduce(m->count, counts_of(m) + 1, DT_I64)));
+        TRY(COMM_ON(s, &m->mesh->dense, comm_call_all_reduce(m->prob_sum, m->shape.spec->experts, DT_F64)));
     }
+    RUN(m->ex, balance, balance_args, .layers = m->layers, .experts = m->shape.spec->experts, .scale = scale, .parts = parts, .tokens = all,
+        .count = m->count, .prob_sum = m->prob_sum, .step_acc = m->count_step, .aux_grad = m->aux_grad, .aux_acc = aux_acc);
     return OK;
 }
 
-err_t experts_balance_bias(struct experts *m, double rate) {
-    const int64_t e = m->shape.spec->experts;
-    for (int l = 0; l < m->layers; l++) { /* count_step is already the sum over ranks */
-        const int64_t *count = m->count_step + l * e;
-        int64_t sum = 0;
-        for (int64_t x = 0; x < e; x++) sum += count[x];
-        for (int64_t x = 0; x < e; x++) { /* mean - count without division */
-            const int64_t gap = sum - count[x] * e;
-            m->bias[l * e + x] += (float)(gap > 0 ? rate : gap < 0 ? -rate : 0.0);
-        }
-    }
-    return OK;
+void experts_balance_bias(struct experts *m, double rate) {
+    if (m->layers)
+        RUN(m->ex, balance_bias, balance_bias_args, .layers = m->layers, .experts = m->shape.spec->experts, .rate = rate, .count = m->count_step,
+            .bias = m->bias);
 }
+
+err_t experts_counts(struct experts *m, int64_t *out) { return m->layers ? STREAM_FETCH(m->ex->s, out, m->count_step, 8 * counts_of(m)) : OK; }

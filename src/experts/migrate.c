@@ -1,5 +1,6 @@
 /* One expert of each owner at a time: the j-th of every owner goes to all who take rows of it, straight from where it lies, and its gradients come
- * back to be added in rank order. Rounds in which no owner's expert moves are left out; all ranks know from the plan which. */
+ * back to be added in rank order. Rounds in which no owner's expert moves are left out; all ranks know from the plan which. Owned: the guests'
+ * weights and gradients, from migrate_out to the end of the layer call (backward: to migrate_home). */
 #include "experts/experts_int.h"
 
 #include <string.h>
@@ -15,73 +16,93 @@ err_t experts_migrate_bytes(const struct shape *h, const struct experts_opts *o,
 err_t experts_migrate_layout(struct experts *m, struct arena *a) {
     const struct shape *h = &m->shape;
     const int64_t each = expert_elements(h->spec), guests = h->spec->experts - experts_owned(h);
+    struct far unused, *f = m->work && m->work->far ? m->work->far : &unused;
     if (m->opts.strategy == EXPERTS_EP) return OK;
-    TRY(arena_push(a, "experts", "migrated experts", guests * each * dtype_bytes(h->act), &m->far.guest));
-    if (h->backward) TRY(ARENA(a, "experts", "migrated experts", guests * each, &m->far.dguest));
-    if (h->backward) TRY(ARENA(a, "experts", "migrated experts", h->split.expert * each, &m->far.landed));
+    TRY(arena_push(a, "experts", "migrated experts", guests * each * dtype_bytes(h->act), &f->guest_w));
+    if (h->backward) TRY(ARENA(a, "experts", "migrated experts", guests * each, &f->guest_g));
+    if (h->backward) TRY(ARENA(a, "experts", "migrated experts", h->split.expert * each, &f->landed));
     return OK;
 }
 
-static bool takes(const struct llep_plan *p, int expert, int rank) {
-    if (llep_owner(p, expert) == rank) return false;
-    for (int64_t i = p->first[expert]; i < p->first[expert + 1]; i++)
-        if (p->interval[i].rank == rank) return true;
-    return false;
-}
-
-/* Does any owner's j-th expert move? */
-static bool moves(const struct llep_plan *p, int j) {
-    for (int o = 0; o < p->ranks; o++)
-        for (int g = 0; g < p->ranks; g++)
-            if (takes(p, o * p->owned + j, g)) return true;
-    return false;
-}
-
-err_t experts_migrate_out(struct experts *m, bool backward) {
-    const struct llep_plan *p = &m->far.plan;
-    const int ranks = p->ranks, me = m->mesh->expert.rank;
-    const int64_t each = expert_elements(m->shape.spec), bytes = each * dtype_bytes(m->shape.act);
-    int64_t *send = m->far.bytes, *send_at = send + ranks, *recv = send_at + ranks, *recv_at = recv + ranks, guests = 0;
-    if (p->plain) return OK;
-    for (int j = 0; j < p->owned; j++) {
-        if (!moves(p, j)) continue;
-        for (int r = 0; r < ranks; r++) {
-            const int e = r * p->owned + j;
-            send[r] = takes(p, me * p->owned + j, r) ? bytes : 0;
-            send_at[r] = 0;
-            recv[r] = takes(p, e, me) ? bytes : 0;
-            recv_at[r] = guests * bytes;
-            if (!recv[r]) continue;
-            float *g = backward ? m->far.dguest + guests * each : NULL;
-            if (g) memset(g, 0, sizeof *g * (size_t)each);
-            experts_point(m, e, (char *)m->far.guest + recv_at[r], g);
-            guests++;
+/* Which rounds there are, and whose experts this rank takes. */
+static void find_moves(struct experts *m) {
+    struct far *f = m->work->far;
+    const struct kept *k = f->call.kept;
+    const int owned = experts_owned(&m->shape), me = m->mesh->expert.rank, experts = m->shape.spec->experts;
+    memset(f->moves, 0, (size_t)owned);
+    memset(f->guest, 0, (size_t)experts);
+    for (int e = 0; e < experts; e++)
+        for (int32_t i = k->first[e]; i < k->first[e + 1]; i++) {
+            const int rank = k->interval[i].rank;
+            if (rank == e / owned) continue;
+            f->moves[e % owned] = 1;
+            if (rank == me) f->guest[e] = 1;
         }
-        TRY(COMM(&m->mesh->expert_migrate, all_to_allv, m->w_in[me * p->owned + j], send, send_at, m->far.guest, recv, recv_at));
+}
+
+/* `bytes` at to[rank] for each rank that takes this rank's j-th expert. */
+static void takers(const struct experts *m, int j, int64_t bytes, int64_t *to) {
+    const struct kept *k = m->work->far->call.kept;
+    const int me = m->mesh->expert.rank, e = me * experts_owned(&m->shape) + j;
+    memset(to, 0, sizeof *to * (size_t)m->shape.split.expert);
+    for (int32_t i = k->first[e]; i < k->first[e + 1]; i++)
+        if (k->interval[i].rank != me) to[k->interval[i].rank] = bytes;
+}
+
+err_t experts_migrate_out(struct experts *m, bool backward, struct event *arrived) {
+    struct far *f = m->work->far;
+    struct stream *s = m->ex->s;
+    const int ranks = m->shape.split.expert, me = m->mesh->expert.rank, owned = experts_owned(&m->shape);
+    const int64_t each = expert_elements(m->shape.spec), bytes = each * dtype_bytes(m->shape.act);
+    int64_t *send = f->bytes, *send_at = send + ranks, *recv = send_at + ranks, *recv_at = recv + ranks, guests = 0;
+    if (f->call.kept->plain) return OK;
+    find_moves(m);
+    for (int j = 0; j < owned; j++) {
+        if (!f->moves[j]) continue;
+        takers(m, j, bytes, send);
+        for (int r = 0; r < ranks; r++) {
+            const int e = r * owned + j;
+            send_at[r] = 0;
+            recv[r] = f->guest[e] ? bytes : 0;
+            recv_at[r] = guests * bytes;
+            if (recv[r]) experts_point(m, e, (char *)f->guest_w + recv_at[r], backward ? f->guest_g + guests * each : NULL);
+            guests += recv[r] > 0;
+        }
+        const struct comm_call call = comm_call_all_to_allv(m->work->w_in[me * owned + j], send, send_at, f->guest_w, recv, recv_at);
+        TRY(COMM_QUEUE(s, &m->mesh->expert_migrate, call, arrived));
     }
-    m->far.guests_high = guests > m->far.guests_high ? guests : m->far.guests_high;
+    if (backward && guests) STREAM_FILL(s, f->guest_g, 0, 4 * guests * each);
+    f->guests_high = guests > f->guests_high ? guests : f->guests_high;
     return OK;
+}
+
+/* Its own sum first, then the helpers' by rank. */
+static void add_landed(struct experts *m, int j, const int64_t *recv) {
+    const int64_t each = expert_elements(m->shape.spec);
+    float *own = m->work->g_in[m->mesh->expert.rank * experts_owned(&m->shape) + j];
+    for (int r = 0; r < m->shape.split.expert; r++)
+        if (recv[r])
+            RUN(m->ex, accumulate, accumulate_args, .rows = 1, .width = each, .from_type = DT_F32, .from = m->work->far->landed + r * each,
+                .from_stride = each, .to_acc = own, .to_stride = each);
 }
 
 err_t experts_migrate_home(struct experts *m) {
-    const struct llep_plan *p = &m->far.plan;
-    const int ranks = p->ranks, me = m->mesh->expert.rank;
+    struct far *f = m->work->far;
+    const int ranks = m->shape.split.expert, owned = experts_owned(&m->shape);
     const int64_t each = expert_elements(m->shape.spec), bytes = 4 * each;
-    int64_t *send = m->far.bytes, *send_at = send + ranks, *recv = send_at + ranks, *recv_at = recv + ranks, guests = 0;
-    if (p->plain) return OK;
-    for (int j = 0; j < p->owned; j++) {
-        if (!moves(p, j)) continue;
+    int64_t *send = f->bytes, *send_at = send + ranks, *recv = send_at + ranks, *recv_at = recv + ranks, guests = 0;
+    if (f->call.kept->plain) return OK;
+    for (int j = 0; j < owned; j++) {
+        if (!f->moves[j]) continue;
+        takers(m, j, bytes, recv);
         for (int r = 0; r < ranks; r++) {
-            send[r] = takes(p, r * p->owned + j, me) ? bytes : 0;
+            send[r] = f->guest[r * owned + j] ? bytes : 0;
             send_at[r] = guests * bytes;
             guests += send[r] > 0;
-            recv[r] = takes(p, me * p->owned + j, r) ? bytes : 0;
             recv_at[r] = r * bytes;
         }
-        TRY(COMM(&m->mesh->expert_migrate, all_to_allv, m->far.dguest, send, send_at, m->far.landed, recv, recv_at));
-        float *own = m->g_in[me * p->owned + j];
-        for (int r = 0; r < ranks; r++) /* its own sum first, then the helpers' by rank */
-            for (int64_t i = 0; recv[r] && i < each; i++) own[i] += m->far.landed[r * each + i];
+        TRY(COMM_ON(m->ex->s, &m->mesh->expert_migrate, comm_call_all_to_allv(f->guest_g, send, send_at, f->landed, recv, recv_at)));
+        add_landed(m, j, recv);
     }
     return OK;
 }

@@ -72,11 +72,10 @@ void logfile_close(struct logfile *f) {
     f->fd = -1;
 }
 
-void experts_load(const struct run *r, struct expert_load *out) {
-    const int64_t e = r->shape.spec->experts;
-    *out = (struct expert_load){.layers = r->experts.layers, .max_over_mean = 1};
-    for (int l = 0; l < r->experts.layers; l++) {
-        const int64_t *c = r->experts.count_step + l * e;
+void experts_load(int layers, int64_t e, const int64_t *count, struct expert_load *out) {
+    *out = (struct expert_load){.layers = layers, .max_over_mean = 1};
+    for (int l = 0; l < layers; l++) {
+        const int64_t *c = count + l * e;
         int64_t sum = 0, most = 0;
         double entropy = 0;
         for (int64_t x = 0; x < e; x++) {

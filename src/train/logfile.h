@@ -36,7 +36,7 @@ void logfile_close(struct logfile *f);
 MUST err_t logfile_last(const char *out, int64_t *step);
 MUST err_t logfile_step(struct logfile *f, const struct step_line *s);
 
-/* Of the step that has just been done. */
-void experts_load(const struct run *r, struct expert_load *out);
+/* From a step's counts (layers, experts). */
+void experts_load(int layers, int64_t experts, const int64_t *count, struct expert_load *out);
 
 #endif

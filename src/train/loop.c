@@ -234,7 +234,8 @@ static err_t one_step(struct loop *p, bool *stopped) {
     s.seconds = (double)(os_now_ns() - start) / 1e9;
     s.tokens_per_s = (double)s.out.tokens / s.seconds;
     s.rss_bytes = os_rss_bytes();
-    experts_load(&p->run, &s.load);
+    TRY(experts_counts(&p->run.experts, p->run.expert_rows));
+    experts_load(p->run.experts.layers, p->run.shape.spec->experts, p->run.expert_rows, &s.load);
     p->state.step++;
     const bool last = s.step == t->steps;
     if (p->valid && (last || (t->valid_every && s.step % t->valid_every == 0))) TRY(validate(p, &s));

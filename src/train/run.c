@@ -26,6 +26,7 @@ static err_t predict(const struct run *r, const struct run_setup *u, struct ledg
     TRY(ledger_predict(g, "train", "batch", TIER_HOST, LIFE_RUN,
                        5 * arena_bytes(4 * h->tokens) + (h->split.seq > 1 ? many + 4 * arena_bytes(4 * r->all_seq) : 0)));
     TRY(ledger_predict(g, "train", "batch", TIER_DEVICE, LIFE_STEP, 5 * arena_bytes(4 * h->tokens) + many));
+    TRY(ledger_predict(g, "train", "rows of experts", TIER_HOST, LIFE_RUN, arena_bytes(8 * (int64_t)spec_moe_layers(h->spec) * h->spec->experts)));
     TRY(ledger_predict(g, "train", "sums", TIER_DEVICE, LIFE_RUN, arena_bytes((int64_t)sizeof(struct step_sums))));
     if (u->train) {
         TRY(ledger_predict(g, "train", "upstream gradient", TIER_DEVICE, LIFE_STEP, 2 * hidden));
@@ -53,6 +54,7 @@ static err_t lay_out(struct run *r, const struct run_setup *u) {
     TRY(ARENA(&m->host, "train", "batch", h->tokens, &r->host_start));
     TRY(push_batch(&m->step, h->tokens, "batch", &r->batch));
     TRY(ARENA(&m->step, "train", "batch", h->tokens, &r->start));
+    TRY(ARENA(&m->host, "train", "rows of experts", (int64_t)spec_moe_layers(h->spec) * h->spec->experts, &r->expert_rows));
     TRY(ARENA(&m->run, "train", "sums", 1, &r->sums));
     if (h->split.seq > 1) {
         TRY(ARENA(&m->host, "train", "batch", h->tokens * h->split.seq, &r->host_start_all));
@@ -114,6 +116,7 @@ static err_t fill(struct run *r, const struct run_setup *u) {
     store_clear(&r->store);
     if (u->train) optim_open(&r->optim);
     attention_open(&r->attention);
+    experts_open(&r->experts);
     TRY(vocab_open(&r->vocab));
     return load_weights(r);
 }
@@ -248,7 +251,8 @@ static err_t begin(struct run *r, const struct model_src *src, const struct run_
                               .tokens = rows * seq,
                               .tokens_most = most * seq,
                               .backward = u->train,
-                              .keep = u->keep};
+                              .keep = u->keep,
+                              .threads = u->world && comm_is_threads(u->world)};
     return OK;
 }
 

@@ -181,11 +181,16 @@ static err_t save(struct run *r, const struct job *job, const struct train_state
         {.name = "batch", .dtype = DT_I64, .ndim = 1, .shape = {1}},
         {.name = "balance_bias", .dtype = DT_F32, .ndim = 1, .shape = {bias}},
     };
-    const void *const data[STATE_TENSORS] = {&s->step, &s->seed, &s->data, &s->batch, r->experts.bias};
+    float *numbers = malloc(sizeof *numbers * (size_t)(bias + 1));
+    if (!numbers) return FAIL(ERR_NOMEM, "out of memory for a balancing bias of %lld numbers", (long long)bias);
+    const void *const data[STATE_TENSORS] = {&s->step, &s->seed, &s->data, &s->batch, numbers};
     run.state = list;
     run.state_count = bias ? STATE_TENSORS : STATE_TENSORS - 1;
     run.state_data = data;
-    return ckpt_save(job->out, s->step, job->ckpt->keep, &run);
+    err_t err = bias ? STREAM_FETCH(r->ex.s, numbers, r->experts.bias, 4 * bias) : OK;
+    if (err == OK) err = ckpt_save(job->out, s->step, job->ckpt->keep, &run);
+    free(numbers);
+    return err;
 }
 
 err_t state_save(struct run *r, const struct job *job, const struct train_state *s, bool final) {
@@ -237,7 +242,12 @@ static err_t load_values(struct run *r, const struct ckpt_in *in) {
     const struct tensor_info *b = st_find(in->run, "balance_bias");
     if (!b || b->dtype != DT_F32 || b->count != bias)
         return FAIL(ERR_FORMAT, "the run state has no balancing bias of %lld numbers; the checkpoint is of another model", (long long)bias);
-    return st_read(in->run, b, 0, bias, r->experts.bias);
+    float *numbers = malloc(sizeof *numbers * (size_t)bias);
+    if (!numbers) return FAIL(ERR_NOMEM, "out of memory for a balancing bias of %lld numbers", (long long)bias);
+    err_t err = st_read(in->run, b, 0, bias, numbers);
+    if (err == OK) STREAM_UPLOAD(r->ex.s, r->experts.bias, numbers, 4 * bias);
+    free(numbers);
+    return err;
 }
 
 /* The checkpoint's weights are this model's, in whatever way its folder has them; what is carried along is there too. */

@@ -37,9 +37,10 @@ err_t step_micro(struct run *r, float loss_scale, double aux_scale, struct micro
     const int halves = 2 * r->shape.spec->layers;
     const struct embed_batch batch = embedded(r);
     const int64_t tokens = not_padding(r);
-    double aux;
+    double aux = 0;
+    STREAM_FILL(r->ex.s, &r->sums->aux, 0, (int64_t)sizeof aux);
     TRY(forward(r, true));
-    TRY(experts_balance(&r->experts, tokens, aux_scale, &aux));
+    TRY(experts_balance(&r->experts, tokens, aux_scale, 1, &r->sums->aux));
     TRY(vocab_loss(&r->vocab, r->dense.last.h, r->batch.targets, loss_scale, r->dh));
     /* no residual goes round the final norm: its input's gradient starts at zero */
     STREAM_FILL(r->ex.s, r->dx, 0, r->shape.tokens * r->shape.spec->hidden * dtype_bytes(r->shape.act));
@@ -55,6 +56,7 @@ err_t step_micro(struct run *r, float loss_scale, double aux_scale, struct micro
     if (!out) return OK;
     struct vocab_sum loss;
     TRY(STREAM_FETCH(r->ex.s, &loss, r->vocab.loss, (int64_t)sizeof loss));
+    if (r->experts.layers) TRY(STREAM_FETCH(r->ex.s, &aux, &r->sums->aux, (int64_t)sizeof aux));
     *out = (struct micro_out){.loss_sum = loss.sum, .aux = aux, .targets = loss.count, .tokens = tokens};
     return OK;
 }
@@ -85,7 +87,7 @@ err_t train_step(struct run *r, const struct step_in *in, struct step_out *out) 
     if (in->check_moved) TRY(moved_before(r, in->lr, o.grad_norm, in->clip, &moved));
     optim_update(&r->optim, in->lr, in->t, o.grad_norm, in->clip);
     if (moved) TRY(moved_after(r, in->step, moved));
-    if (in->balance_rate > 0) TRY(experts_balance_bias(&r->experts, in->balance_rate));
+    if (in->balance_rate > 0) experts_balance_bias(&r->experts, in->balance_rate);
     *out = o;
     return OK;
 }

@@ -141,6 +141,7 @@ struct run {
     int64_t all_rows, all_seq;           /* the whole micro-batch: sequences, tokens of each */
     void *dx, *dh;                       /* (T, H) act, training */
     struct step_sums *sums;              /* device: of the step so far */
+    int64_t *expert_rows;                /* host (MoE layers, E): of the step, of all ranks, for the log */
     int *slot;                           /* [layers] which layer of its kind (MoE or not) a layer is */
     int *unit;                           /* [2L + 1] of each half-layer's dense weights, and of the final norm */
 };

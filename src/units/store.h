@@ -137,6 +137,7 @@ struct shape {
     int64_t tokens_most;       /* the largest `tokens` of any rank */
     bool backward;             /* train: gradients and what they need */
     bool keep;                 /* intermediates of every half-layer are kept, not recomputed */
+    bool threads;              /* ranks are threads: they share memory */
 };
 
 /* Intermediates outlive their half-layer: they lie in the step's arena, a set for each layer, not in the shared scratch. */

@@ -105,7 +105,8 @@ static err_t steps(struct run *r, const struct work *w, const struct run_setup *
         }
         optim_update(&r->optim, LR, s + 1, norm, 1.0);
     }
-    o->seen[r->shape.split.rank] = (struct seen){r->mesh.expert.rank, r->experts.far.rows_high, r->experts.far.guests_high};
+    const struct experts_seen seen = experts_seen(&r->experts);
+    o->seen[r->shape.split.rank] = (struct seen){r->mesh.expert.rank, seen.rows, seen.guests};
     err = collect(r, r->optim.master, o->after);
     o->tasks[r->shape.split.rank] = r->device.counts.tasks;
     o->odd[r->shape.split.rank] = r->device.counts.odd;

@@ -49,8 +49,7 @@ static void meshes(const struct model_src *src, const char *name, int ranks, int
                 const struct experts_opts experts = {
                     .strategy = turn % 4, .alpha = 1, .min_rows = 4, .lambda = 1.1, .chunk = 1 + turn % 9, .chunks_max = 10};
                 const struct vocab_opts vocab = {turn % 3, turn / 3 % 3};
-                struct layout how = {
-                    ranks, {.seq = d, .expert = e, .vocab = p}, {&dense, &attention, &experts, &vocab}, turn % 7 == 0, "", NULL};
+                struct layout how = {ranks, {.seq = d, .expert = e, .vocab = p}, {&dense, &attention, &experts, &vocab}, turn % 7 == 0, "", NULL};
                 (void)snprintf(how.name, sizeof how.name, "%s, %d ranks, D %d, E_p %d, P %d, %s, %d head chunks, %s, %s travel %d", name, ranks, d, e,
                                p, dense.strategy == DENSE_ZERO3 ? "zero3" : "replicate", (int)attention.head_chunks, expert_names[experts.strategy],
                                vocab_names[vocab.strategy], vocab.travel);
@@ -68,7 +67,13 @@ int main(void) {
     struct model_src src = {.seed = 7};
     NEED(spec_from_json("dense", tiny_dense, (int64_t)strlen(tiny_dense), &src.spec));
     NEED(params_build(&src.spec, &src.params));
-    for (size_t n = 0; n < sizeof ranks / sizeof *ranks; n++) meshes(&src, "dense", ranks[n], (int)n);
+    for (size_t n = 0; n < sizeof ranks / sizeof *ranks && ranks[n] <= 4; n++) meshes(&src, "dense", ranks[n], (int)n);
     model_src_close(&src);
+    for (int which = 0; which < TINY_CONFIGS; which++) {
+        tiny_open(which, &src);
+        for (size_t n = 0; n < sizeof ranks / sizeof *ranks && ranks[n] <= (which == 2 ? 8 : which == 1 ? 3 : 2); n++)
+            meshes(&src, tiny_configs[which].name, ranks[n], (int)n + which);
+        model_src_close(&src);
+    }
     return test_end();
 }

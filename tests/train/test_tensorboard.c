@@ -282,24 +282,15 @@ static void refusals(void) {
 }
 
 static void load(void) {
-    int64_t count[] = {5, 5, 5, 5, /**/ 12, 0, 0, 0, /**/ 7, 7, 0, 0};
-    const struct spec spec = {.experts = 4};
-    struct run *made = calloc(1, sizeof *made);
+    const int64_t count[] = {5, 5, 5, 5, /**/ 12, 0, 0, 0, /**/ 7, 7, 0, 0};
     struct expert_load l;
-    if (!made) exit(2);
-    made->shape.spec = &spec;
-    made->experts.count_step = count;
-    made->experts.layers = 1;
-    experts_load(made, &l);
+    experts_load(1, 4, count, &l);
     CASE(fabs(l.balance - 1) < 1e-12 && l.max_over_mean == 1 && l.dead == 0, "alike: %g %g %lld", l.balance, l.max_over_mean, (long long)l.dead);
-    made->experts.layers = 3;
-    experts_load(made, &l);
+    experts_load(3, 4, count, &l);
     CASE(fabs(l.balance - (1 + 0.25 + 0.5) / 3) < 1e-12 && l.max_over_mean == 4 && l.dead == 5, "alike, all on one, half of them: %g %g %lld",
          l.balance, l.max_over_mean, (long long)l.dead);
-    made->experts.layers = 0;
-    experts_load(made, &l);
+    experts_load(0, 4, count, &l);
     CASE(l.layers == 0, "no experts");
-    free(made);
 }
 
 int main(void) {

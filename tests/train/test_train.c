@@ -188,10 +188,12 @@ static void balance_bias(void) {
     struct run r;
     open_tiny(2, &src, &u, &r);
     const int64_t counts[8] = {10, 2, 4, 0, 3, 3, 3, 3};
-    memcpy(r.experts.count_step, counts, sizeof counts);
-    NEED(experts_balance_bias(&r.experts, 0.25));
+    STREAM_UPLOAD(r.ex.s, r.experts.count_step, counts, (int64_t)sizeof counts);
+    experts_balance_bias(&r.experts, 0.25);
     const float want[8] = {-0.25f, 0.25f, 0, 0.25f, 0, 0, 0, 0};
-    for (int i = 0; i < 8; i++) CASE(r.experts.bias[i] == want[i], "bias of expert %d is %g, not %g", i, r.experts.bias[i], want[i]);
+    float bias[8];
+    NEED(STREAM_FETCH(r.ex.s, bias, r.experts.bias, (int64_t)sizeof bias));
+    for (int i = 0; i < 8; i++) CASE(bias[i] == want[i], "bias of expert %d is %g, not %g", i, (double)bias[i], (double)want[i]);
     close_tiny(&src, &r);
 }
 
