@@ -413,13 +413,15 @@ static void left_out(enum dtype t) {
     TRY_OUT(false, dispatch_rows, dispatch_rows_args, .tokens = 11, .first = 1, .step = 3, .count = 4, .rows = 8, .k = 2, .lists = 22,
             .list = numbers_of(DT_I32, 22), .number = numbers_of(DT_I32, 22), .base = bases(), .token = numbers_of(DT_I32, 8),
             .pos = numbers_of(DT_I32, 8));
-    for (int given = 0; given < 2; given++) {
+    for (int i = 0; i < 6; i++) {
+        const bool given = i & 1;
         fresh();
         start = numbers_of(DT_I32, 6);
         start[2] = -1;
         uint16_t *ids = numbers_of(DT_U16, 12);
-        for (int i = 0; i < 12; i++) ids[i] = i / 2 == 2 ? 0xffff : (uint16_t)(i % 5);
+        for (int j = 0; j < 12; j++) ids[j] = j / 2 == 2 ? 0xffff : (uint16_t)(j % 5);
         const struct route_args r = {.act = t,
+                                     .score = (enum route_score)(i / 2),
                                      .tokens = 6,
                                      .experts = 5,
                                      .k = 2,
@@ -431,10 +433,12 @@ static void left_out(enum dtype t) {
                                      .ids = ids,
                                      .weights = numbers_of(DT_F32, 12),
                                      .prob_sum = numbers_of(DT_F64, 5),
-                                     .count = numbers_of(DT_I64, 5)};
+                                     .count = numbers_of(DT_I64, 5),
+                                     .softmax_count = numbers_of(DT_I64, 5)};
         spied.depends = true;
         spy_route_forward(NULL, &r);
-        TRY_OUT(true, route_backward, route_backward_args, .fwd = r, .dweights = numbers_of(DT_F32, 12), .dlogits = numbers_of(t, 30));
+        TRY_OUT(true, route_backward, route_backward_args, .fwd = r, .dweights = numbers_of(DT_F32, 12), .aux = i == 3 ? numbers_of(DT_F32, 5) : NULL,
+                .dlogits = numbers_of(t, 30));
     }
 }
 

@@ -1,9 +1,11 @@
 #include "kernels/cost_int.h"
 
-/* Softmax over the experts; one pass of comparisons per choice. */
+/* Scores of the experts; one pass of comparisons per choice; the softmax for the balancing beside scores of another sort. */
 struct cost route_forward_cost(const struct route_args *a) {
     const double t = (double)a->tokens, chosen = t * a->k;
-    return (struct cost){t * a->experts * (4 + (a->ids_given ? 0 : a->k)), t * a->experts * size_of(a->act) + chosen * (2 + 4)};
+    const int choices = (a->ids_given ? 0 : a->k + (a->groups ? 2 : 0)) + (a->softmax_count ? a->k : 0);
+    const int beside = a->score != ROUTE_SOFTMAX && (a->prob_sum || a->softmax_count) ? 4 : 0;
+    return (struct cost){t * a->experts * (4 + beside + choices), t * a->experts * size_of(a->act) + chosen * (2 + 4)};
 }
 
 struct cost route_backward_cost(const struct route_backward_args *a) {
@@ -20,6 +22,7 @@ void route_forward_touch(const struct route_args *a, struct touch *t) {
     touch_range(t, TOUCH_WRITE, a->weights, 4 * a->tokens * a->k);
     touch_range(t, TOUCH_ADD, a->prob_sum, 8 * (int64_t)a->experts);
     touch_range(t, TOUCH_ADD, a->count, 8 * (int64_t)a->experts);
+    touch_range(t, TOUCH_ADD, a->softmax_count, 8 * (int64_t)a->experts);
 }
 
 void route_backward_touch(const struct route_backward_args *a, struct touch *t) {
