@@ -14,6 +14,8 @@
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/embed/embed.h"
 #include "kernels/fold/fold.h"
+#include "kernels/gate/gate.h"
+#include "kernels/heads/heads.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/move/move.h"
 #include "kernels/norm/norm.h"
@@ -27,10 +29,14 @@
     X(norm_forward, norm_args)                           \
     X(norm_backward, norm_backward_args)                 \
     X(rope, rope_args)                                   \
+    X(heads_forward, heads_args)                         \
+    X(heads_backward, heads_args)                        \
     X(attention_forward, attention_args)                 \
     X(attention_backward, attention_backward_args)       \
     X(swiglu_forward, swiglu_args)                       \
     X(swiglu_backward, swiglu_args)                      \
+    X(gate_forward, gate_args)                           \
+    X(gate_backward, gate_backward_args)                 \
     X(route_forward, route_args)                         \
     X(route_backward, route_backward_args)               \
     X(rows_plan, rows_plan_args)                         \
@@ -69,6 +75,8 @@
 /* Those whose arguments point to arrays of the host: counts, offsets and places that it made for the launch. */
 #define KERNEL_TABLES(X)                   \
     X(matmul, matmul_args)                 \
+    X(bias_forward, bias_args)             \
+    X(bias_backward, bias_args)            \
     X(dispatch_place, dispatch_place_args) \
     X(dispatch_rows, dispatch_rows_args)
 

@@ -17,6 +17,8 @@ static void strip_add(double *sum, const vf *part, int64_t width) {
 #include "kernels/elementwise/elementwise_cpu.h"
 #include "kernels/embed/embed_cpu.h"
 #include "kernels/fold/fold_cpu.h"
+#include "kernels/gate/gate_cpu.h"
+#include "kernels/heads/heads_cpu.h"
 #include "kernels/move/move_cpu.h"
 #include "kernels/norm/norm_cpu.h"
 #include "kernels/rope/rope_cpu.h"
@@ -28,10 +30,14 @@ static void vector_set(struct kernels *k) {
     k->norm_forward = norm_forward_cpu;
     k->norm_backward = norm_backward_cpu;
     k->rope = rope_cpu;
+    k->heads_forward = heads_forward_cpu;
+    k->heads_backward = heads_backward_cpu;
     k->attention_forward = attention_forward_cpu;
     k->attention_backward = attention_backward_cpu;
     k->swiglu_forward = swiglu_forward_cpu;
     k->swiglu_backward = swiglu_backward_cpu;
+    k->gate_forward = gate_forward_cpu;
+    k->gate_backward = gate_backward_cpu;
     k->route_forward = route_forward_cpu;
     k->route_backward = route_backward_cpu;
     k->dispatch_count = dispatch_count_cpu;

@@ -48,6 +48,42 @@ static void bias_backward(struct io *io, const void *shape) {
     if (io->bounds) CASE(right, "bias gradient of %lld rows", (long long)s->rows);
 }
 
+/* Groups of rows from the third row on, each with a bias of its own, two of them empty: each group has the bits of a call of its own, and
+ * what belongs to an empty one stays. */
+static void bias_groups(const struct kernels *k, enum dtype t, struct pool *pool) {
+    enum { GROUPS = 6, ROWS = 420, WIDTH = 75, STRIDE = 80 };
+    static const int64_t off[GROUPS + 1] = {3, 3, 10, 11, 11, 300, ROWS};
+    struct io io = {.seed = 12};
+    const int64_t bytes = dtype_bytes(t);
+    char *x = io_normal(&io, t, ROWS * STRIDE, 1), *alone = io_copy(&io, x, ROWS * STRIDE * bytes);
+    const char *bias = io_normal(&io, t, GROUPS * WIDTH, 1);
+    float *db = io_normal(&io, DT_F32, GROUPS * WIDTH, 1), *db_alone = io_copy(&io, db, GROUPS * WIDTH * 4L);
+    const void *biases[GROUPS];
+    float *dbs[GROUPS];
+    for (int64_t g = 0; g < GROUPS; g++) {
+        biases[g] = bias + g * WIDTH * bytes;
+        dbs[g] = db + g * WIDTH;
+    }
+    const struct bias_args a = {
+        .act = t, .width = WIDTH, .stride = STRIDE, .x = x, .groups = GROUPS, .row_off = off, .biases = biases, .dbs_acc = dbs};
+    k->bias_forward(pool, &a);
+    k->bias_backward(pool, &a);
+    for (int64_t g = 0; g < GROUPS; g++) {
+        const struct bias_args one = {.act = t,
+                                      .rows = off[g + 1] - off[g],
+                                      .width = WIDTH,
+                                      .stride = STRIDE,
+                                      .x = alone + off[g] * STRIDE * bytes,
+                                      .bias = biases[g],
+                                      .db_acc = db_alone + g * WIDTH};
+        k->bias_forward(NULL, &one);
+        k->bias_backward(NULL, &one);
+    }
+    CASE(memcmp(x, alone, (size_t)(ROWS * STRIDE * bytes)) == 0, "%s %s: groups have the biases of their own", k->isa, dtype_name(t));
+    CASE(memcmp(db, db_alone, sizeof *db * GROUPS * WIDTH) == 0, "%s %s: groups have the gradients of their own", k->isa, dtype_name(t));
+    io_end(&io);
+}
+
 static void clamp_forward(struct io *io, const void *shape) {
     const struct shape *s = shape;
     int64_t stride = s->width + s->gap, n = s->rows * stride;
@@ -91,5 +127,13 @@ int main(void) {
             hold("clamp forward", clamp_forward, &s);
             hold("clamp backward", clamp_backward, &s);
         }
+    struct kernels sets[SETS_MAX + 1];
+    const int n = kernel_sets(sets);
+    struct pool *pool;
+    kernels_reference(&sets[n]);
+    NEED(pool_new(3, &pool));
+    for (int i = 0; i <= n; i++)
+        for (int t = 0; t < 2; t++) bias_groups(&sets[i], t ? DT_BF16 : DT_F32, pool);
+    pool_free(pool);
     return test_end();
 }

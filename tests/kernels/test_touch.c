@@ -1,6 +1,7 @@
 /* A launch touches what its footprint says, of every set: the bytes to be overwritten are, all of them; what is outside is neither changed
  * nor does it change anything; and each range that is said to be read or added to is (device.md 1, C4). The launches are those of the
- * cases that mop doctor makes, over several shapes, and some with strides, aliases and things left out. */
+ * cases that mop doctor makes, over several shapes, and some with strides, aliases and things left out.
+ * LENGTH: one spy, and the launches of every operation that it looks at. */
 #include "kernel_test.h"
 #include "kernels/check.h"
 
@@ -291,7 +292,61 @@ static void families(enum dtype t) {
                 .w = numbers_of(t, 11), .rstd = numbers_of(DT_F32, 6), .gate = gate, .gate_stride = 28, .dgate = in_place ? gate : numbers_of(t, 90),
                 .dy = numbers_of(t, 90), .dy_stride = 30, .dx = numbers_of(t, 90), .dx_stride = 30, .dw_acc = numbers_of(DT_F32, 11));
     }
+    for (int one = 0; one < 2; one++) {
+        const int64_t gates = one ? 3 : 13;
+        fresh();
+        const struct gate_args g = {.act = t,
+                                    .rows = 4,
+                                    .width = 11,
+                                    .one = one,
+                                    .x = numbers_of(t, 60),
+                                    .x_stride = 14,
+                                    .gate = numbers_of(t, 60),
+                                    .gate_stride = gates,
+                                    .y = numbers_of(t, 60),
+                                    .y_stride = 15};
+        spy_gate_forward(NULL, &g);
+        TRY_OUT(false, gate_backward, gate_backward_args, .fwd = g, .dy = numbers_of(t, 60), .dx = numbers_of(t, 60), .dgate = numbers_of(t, 60));
+        fresh();
+        struct gate_backward_args b = {
+            .fwd = {.act = t, .rows = 4, .width = 11, .one = one, .x = numbers_of(t, 44), .x_stride = 11, .gate_stride = gates, .y_stride = 11},
+            .dy = numbers_of(t, 44),
+            .dgate = numbers_of(t, 60)};
+        b.dx = (void *)(uintptr_t)b.dy;
+        b.fwd.gate = b.dgate;
+        spied.depends = false;
+        spy_gate_backward(NULL, &b);
+    }
+    spied.shape = "groups of rows";
+    fresh();
+    static const int64_t offs[] = {2, 2, 5, 6};
+    int64_t *off = numbers_of(DT_I64, 4);
+    const void **biases = numbers_of(DT_I64, 3);
+    float **dbs = numbers_of(DT_I64, 3);
+    memcpy(off, offs, sizeof offs);
+    for (int g = 0; g < 3; g++) {
+        biases[g] = numbers_of(t, 9);
+        dbs[g] = numbers_of(DT_F32, 9);
+    }
+    void *rows = numbers_of(t, 90);
+    TRY_OUT(false, bias_forward, bias_args, .act = t, .width = 9, .stride = 14, .x = rows, .groups = 3, .row_off = off, .biases = biases);
+    TRY_OUT(false, bias_backward, bias_args, .act = t, .width = 9, .stride = 14, .x = rows, .groups = 3, .row_off = off, .dbs_acc = dbs);
     spied.shape = "part of each head";
+    fresh();
+    const struct heads_args h = {.act = t,
+                                 .rows = 3,
+                                 .heads = 2,
+                                 .own_dim = 5,
+                                 .shared_dim = 3,
+                                 .own = numbers_of(t, 40),
+                                 .own_stride = 12,
+                                 .shared = numbers_of(t, 20),
+                                 .shared_stride = 4,
+                                 .y = numbers_of(t, 60),
+                                 .y_stride = 18};
+    spied.depends = false;
+    spy_heads_forward(NULL, &h);
+    spy_heads_backward(NULL, &h);
     for (int i = 0; i < 4; i++) {
         fresh();
         TRY_OUT(true, rope, rope_args, .act = t, .rows = 4, .heads = 2, .dim = 6, .head_stride = 9, .x = numbers_of(t, 80), .x_stride = 20,

@@ -2,12 +2,12 @@
 
 struct cost swiglu_forward_cost(const struct swiglu_args *a) {
     const double n = (double)(a->rows * a->width);
-    return (struct cost){5 * n, 3 * n * size_of(a->act)};
+    return (struct cost){(a->limit != 0 ? 10 : 5) * n, 3 * n * size_of(a->act)};
 }
 
 struct cost swiglu_backward_cost(const struct swiglu_args *a) {
     const double n = (double)(a->rows * a->width);
-    return (struct cost){11 * n, (a->h ? 6 : 5) * n * size_of(a->act)};
+    return (struct cost){(a->limit != 0 ? 17 : 11) * n, (a->h ? 6 : 5) * n * size_of(a->act)};
 }
 
 void swiglu_forward_touch(const struct swiglu_args *a, struct touch *t) {
