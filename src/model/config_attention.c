@@ -134,7 +134,6 @@ err_t config_attention(struct config *c, const struct family *f, struct spec *s)
     bool on = f->bias_default, normed = false;
     if (f->bias_key) TRY(config_flag(c, f->bias_key, &on));
     s->biases = f->bias_always | (on ? f->bias_by_key : 0);
-    s->attention_bias = (s->biases & BIAS_IN) && (s->biases & BIAS_OUT);
     if (f->has_qk_norm_switch) {
         TRY(config_flag(c, "use_qk_norm", &normed));
         if (!normed) s->qk_norm = QK_NORM_NONE;

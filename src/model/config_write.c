@@ -47,7 +47,7 @@ static void build(const struct spec *s, const char *dtype, struct object *o) {
     const int64_t window = s->layer[0].window; /* of all layers in the families that are written */
     if (window > 0 && f->window_rule == WINDOW_SWITCHED) put(o, "use_sliding_window", json_true());
     if (window > 0) put(o, "sliding_window", json_integer(window));
-    if (f->bias_key) put(o, "attention_bias", json_boolean(s->attention_bias));
+    if (f->bias_key) put(o, "attention_bias", json_boolean(s->biases & BIAS_IN));
     if (f->has_clip_qkv) put(o, "clip_qkv", s->clip_qkv > 0 ? json_real(s->clip_qkv) : json_null());
     put(o, "attention_dropout", json_real(0));
     put(o, "max_position_embeddings", json_integer(s->max_positions));

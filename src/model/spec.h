@@ -70,7 +70,6 @@ struct spec {
     int heads, kv_heads, head_dim; /* head_dim of q and k; v's is spec_v_dim */
     enum qk_norm qk_norm;
     unsigned biases;      /* BIAS_ */
-    bool attention_bias;  /* BIAS_IN and BIAS_OUT are both there */
     bool sinks;           /* one logit more per head in the softmax's denominator */
     double clip_qkv;      /* 0: none; clamps q, k, v after the norms, before RoPE */
     double softmax_scale; /* of scores */

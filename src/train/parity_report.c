@@ -30,11 +30,11 @@ struct roundings {
 };
 
 static struct roundings count_roundings(const struct spec *s) {
-    const int qk = s->qk_norm != QK_NORM_NONE, bias = s->attention_bias;
+    const int qk = s->qk_norm != QK_NORM_NONE, bias = (s->biases & BIAS_IN ? 3 : 0) + (s->biases & BIAS_OUT ? 1 : 0);
     struct roundings n = {.forward = 1, .backward = 5};
     for (int l = 0; l < s->layers; l++) {
         n.before += n.forward;
-        n.forward += 10 + 3 * qk + 4 * bias;
+        n.forward += 10 + 3 * qk + bias;
         n.before += n.forward;
         n.forward += s->is_moe[l] ? 13 : 9;
         n.backward += 8 + 2 * qk + (s->is_moe[l] ? 13 : 7);

@@ -12,7 +12,7 @@ static void golden_configs(void) {
     CASE(s.heads == 4 && s.kv_heads == 4 && s.head_dim == 12 && s.qk_norm == QK_NORM_ALL, "OLMoE: heads");
     CASE(s.experts == 8 && s.top_k == 3 && s.expert_width == 32 && !s.renormalise && !s.weights_fp32, "OLMoE: experts");
     CASE(s.pad_id == 1 && s.eos_id == 2 && s.bos_id == -1 && !s.tied, "OLMoE: ids");
-    CASE(s.norm_eps == 1e-5 && s.aux_coef == 0.01 && s.init_std == 0.02 && s.clip_qkv == 0 && !s.attention_bias, "OLMoE: the reals");
+    CASE(s.norm_eps == 1e-5 && s.aux_coef == 0.01 && s.init_std == 0.02 && s.clip_qkv == 0 && s.biases == 0, "OLMoE: the reals");
     CASE(s.rope.kind == ROPE_DEFAULT && s.rope.theta == 10000 && s.rope.attention_factor == 1 && s.max_positions == 64, "OLMoE: RoPE");
     CASE(spec_moe_layers(&s) == 3, "OLMoE: every layer is MoE");
 
@@ -65,7 +65,7 @@ static void good_edits(void) {
     CASE(spec_moe_layers(&s) == 3, "mlp_only_layers beyond the last layer have no effect, as in transformers");
     CASE_OK(edited_spec("qwen3_moe",
                         "{\"delete\": [\"num_local_experts\"], \"num_experts\": 16, \"attention_bias\": true, \"tie_word_embeddings\": true}", &s));
-    CASE(s.experts == 16 && s.attention_bias && s.tied, "num_experts, attention_bias, tied");
+    CASE(s.experts == 16 && s.biases == (BIAS_IN | BIAS_OUT) && s.tied, "num_experts, attention_bias, tied");
     CASE_OK(edited_spec("olmoe", "{\"clip_qkv\": 8, \"norm_topk_prob\": true, \"eos_token_id\": [5, 6], \"pad_token_id\": null}", &s));
     CASE(s.clip_qkv == 8 && s.renormalise && s.eos_id == 5 && s.pad_id == -1, "clip_qkv as an integer, eos as a list, pad null");
     CASE_OK(edited_spec("olmoe", "{\"pad_token_id\": -1}", &s));

@@ -76,7 +76,7 @@ static void order(const char *family, const char *edits) {
         const struct param *qb = params_at(&p, PARAM_Q_BIAS, l, -1), *kb = params_at(&p, PARAM_K_BIAS, l, -1),
                            *vb = params_at(&p, PARAM_V_BIAS, l, -1);
         bad_qkv +=
-            s.attention_bias ? !qb || !kb || !vb || kb->offset != qb->offset + qb->count || vb->offset != kb->offset + kb->count : qb || kb || vb;
+            s.biases & BIAS_IN ? !qb || !kb || !vb || kb->offset != qb->offset + qb->count || vb->offset != kb->offset + kb->count : qb || kb || vb;
         CASE((params_at(&p, PARAM_ROUTER, l, -1) != NULL) == (s.is_moe[l] == 1) && (params_at(&p, PARAM_MLP_UP, l, -1) != NULL) == !s.is_moe[l],
              "%s %s: layer %d is what the spec says", family, edits, l);
         const struct param *first = params_at(&p, PARAM_EXPERT_GATE, l, 0);

@@ -8,7 +8,7 @@ static bool same_spec(const struct spec *a, const struct spec *b) {
     const struct rope_spec *r = &a->rope, *q = &b->rope;
     bool yarn = r->kind == ROPE_YARN;
     return a->family == b->family && a->layers == b->layers && a->hidden == b->hidden && a->vocab == b->vocab && a->heads == b->heads &&
-           a->kv_heads == b->kv_heads && a->head_dim == b->head_dim && a->qk_norm == b->qk_norm && a->attention_bias == b->attention_bias &&
+           a->kv_heads == b->kv_heads && a->head_dim == b->head_dim && a->qk_norm == b->qk_norm && a->biases == b->biases &&
            a->clip_qkv == b->clip_qkv && r->kind == q->kind && r->theta == q->theta && r->factor == q->factor &&
            r->attention_factor == q->attention_factor &&
            (!yarn || (r->beta_fast == q->beta_fast && r->beta_slow == q->beta_slow && r->original_max_positions == q->original_max_positions &&
