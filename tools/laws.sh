@@ -4,7 +4,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 build=${1:-build}
 passed=0 failed=0
-for law in layers sizes globals exits fresh; do
+for law in layers device sizes globals exits fresh; do
     if tools/$law.sh . "$build"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 done
 echo "$passed passed, $failed failed, 0 skipped"

@@ -55,6 +55,9 @@ find src models -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' | LC_ALL=C sort 
         if (h ~ /^(cuda|cublas|curand|cooperative_groups)/ && file !~ /_cuda\.cu$/ && file != "comm_nccl.cu") broken("<" h ">", "only *_cuda.cu may include it")
         if ((h ~ /intrin\.h$/ || h == "omp.h" || h == "arm_neon.h") && file !~ /_cpu(_[a-z0-9]+)?\.[ch]$/) broken("<" h ">", "only *_cpu.c and *_cpu_ISA.c, and headers named so, may include it")
     }
+    /__builtin_(ia32|arm|aarch64)_/ {
+        if (file !~ /_cpu(_[a-z0-9]+)?\.[ch]$/ && FILENAME != "src/base/relax.h") broken("an intrinsic by its builtin", "only *_cpu.c and *_cpu_ISA.c may use it; to wait there is cpu_relax")
+    }
     /^[ \t]*#[ \t]*include[ \t]*"/ {
         h = $0
         sub(/[^"]*"/, "", h); sub(/".*/, "", h)

@@ -59,8 +59,8 @@ static void fill_position(const struct spec *s, enum dtype act, int64_t position
         float w[2] = {cosf(angle) * factor, sinf(angle) * factor};
         if (act == DT_BF16) {
             uint16_t r[2];
-            dtype_convert(DT_F32, w, DT_BF16, r, 2);
-            dtype_convert(DT_BF16, r, DT_F32, w, 2);
+            dtype_convert(DT_F32, w, DT_BF16, r, 2); /* host */
+            dtype_convert(DT_BF16, r, DT_F32, w, 2); /* host */
         }
         cos_out[j] = w[0];
         sin_out[j] = w[1];

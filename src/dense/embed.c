@@ -58,7 +58,7 @@ static err_t want_rows(struct dense *d, const int32_t *ids, const int32_t *doc, 
     for (int64_t i = 0; i < d->shape.tokens; i++)
         if (!doc || (doc[i] >= 0 && ids[i] != d->shape.spec->pad_id)) f->key[n++] = (uint64_t)(uint32_t)ids[i] << 32 | (uint64_t)i;
     sort_keys(f->key, n);
-    memset(f->first, 0, sizeof *f->first * (size_t)(ranks + 1));
+    memset(f->first, 0, sizeof *f->first * (size_t)(ranks + 1)); /* host */
     for (int64_t i = 0; i < n; i++) {
         const int32_t id = key_id(f->key[i]);
         if (i > 0 && id == key_id(f->key[i - 1])) continue;

@@ -65,6 +65,15 @@ copy
 echo '#include <immintrin.h>' >"$tmp/copy/src/kernels/mul/mul_ref.c"
 breaks layers 'mul_ref.c:1: .*immintrin.h' "intrinsics in a reference kernel"
 copy
+echo 'void f(void) { __builtin_ia32_pause(); }' >>"$tmp/copy/src/base/b.c"
+breaks layers 'src/base/b.c:3: .*intrinsic by its builtin' "an intrinsic by its builtin"
+copy
+mkdir "$tmp/copy/src/vocab"
+echo '    memset(x, 0, n); /* host: counts */' >"$tmp/copy/src/vocab/v.c"
+holds device "the host's memory"
+echo '    memcpy(x, y, n);' >>"$tmp/copy/src/vocab/v.c"
+breaks device 'src/vocab/v.c:2: ' "memory moved without a task"
+copy
 echo '#include <mpi.h>' >"$tmp/copy/src/comm/comm.c"
 breaks layers '<mpi.h>' "MPI outside comm_mpi.c"
 copy
