@@ -22,7 +22,7 @@ struct rewrite {
 
 static void put(struct rewrite *w, const char *text, int64_t bytes) {
     if (w->failed) return;
-    if (w->count + bytes + 1 > w->room) {
+    if (!w->out || w->count + bytes + 1 > w->room) {
         const int64_t room = 2 * (w->count + bytes) + 64;
         char *more = realloc(w->out, (size_t)room);
         if (!more) {

@@ -43,8 +43,9 @@ uint64_t limits_machine_id(const char *root) {
 static uint64_t process_id(const char *root) {
     struct stat st = {0};
     (void)stat("/proc/self/ns/pid", &st);
-    const uint64_t who[2] = {(uint64_t)st.st_ino, (uint64_t)getpid()};
-    return limits_hash(limits_machine_id(root), who, sizeof who);
+    char who[64];
+    (void)snprintf(who, sizeof who, "%llu %lld", (unsigned long long)st.st_ino, (long long)getpid());
+    return limits_hash(limits_machine_id(root), who, strlen(who));
 }
 
 PRINTF_LIKE(4, 5) static void add(struct limits *l, uint64_t id, double have, const char *fmt, ...) {

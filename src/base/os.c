@@ -205,8 +205,8 @@ void os_close(int fd) {
 }
 
 err_t os_read_all(const char *path, int64_t max_bytes, char **data, int64_t *bytes) {
-    int fd;
-    int64_t n;
+    int fd = -1;
+    int64_t n = 0;
     TRY(os_open_read(path, &fd, &n));
     err_t err = OK;
     char *p = NULL;
