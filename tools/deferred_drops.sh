@@ -13,7 +13,7 @@ cd "$work" || exit 2
 awk 'BEGIN { for (i = 1; i < 600; i++) printf "%d squared is %d, its half %d.\n%s", i, i * i, i / 2, i % 20 ? "" : "\n" }' >text.txt
 "$mop" tokenize tokenizer="$here/tests/golden/tokenizers/gpt2/tokenizer.json" in=text.txt out=t.tok >/dev/null 2>&1 || exit 2
 base="model.init=random model.layers=2 model.hidden=32 model.heads=4 model.kv_heads=2 model.experts=4 model.top_k=2 model.expert_width=16
-  data.train=t.tok data.valid_fraction=0.2 data.seq=24 train.batch=4 train.micro_batch=2 train.steps=2 train.lr=1e-2 train.valid_every=1 ckpt.every=1 threads=1"
+  data.train=t.tok data.valid=t.tok train.valid_sequences=2 data.seq=24 train.batch=4 train.micro_batch=2 train.steps=2 train.lr=1e-2 train.valid_every=1 ckpt.every=1 threads=1"
 runs=("" "ranks=2 experts.min_rows=2" "ranks=4 mesh.seq=2 mesh.expert=2 mesh.vocab=2 experts.chunk=4 experts.min_rows=2"
     "ranks=2 mesh.seq=2 experts.strategy=llep experts.min_rows=2 vocab.travel=activations" "ranks=2 dense.strategy=replicate experts.strategy=gather vocab.strategy=dtp"
     "ranks=4 mesh.expert=2 mesh.vocab=2 experts.strategy=gather vocab.strategy=dense_logits" "ranks=2 vocab.travel=weights mesh.expert=1"

@@ -100,10 +100,10 @@ static void place(struct llep_plan *p, int e, int64_t cap, double min_rows, int6
 }
 
 void llep_plan_make(struct llep_plan *p, const struct llep_rule *rule, const int64_t *counts) {
-    memset(p->load, 0, sizeof *p->load * (size_t)p->experts);
-    memset(p->assigned, 0, sizeof *p->assigned * (size_t)p->ranks);
-    memset(p->pending, 0, sizeof *p->pending * (size_t)p->ranks);
-    memset(p->first, 0, sizeof *p->first * (size_t)(p->experts + 1));
+    memset(p->load, 0, sizeof *p->load * (size_t)p->experts);         /* host */
+    memset(p->assigned, 0, sizeof *p->assigned * (size_t)p->ranks);   /* host */
+    memset(p->pending, 0, sizeof *p->pending * (size_t)p->ranks);     /* host */
+    memset(p->first, 0, sizeof *p->first * (size_t)(p->experts + 1)); /* host */
     for (int s = 0; s < p->ranks; s++)
         for (int e = 0; e < p->experts; e++) p->load[e] += counts[(int64_t)s * p->experts + e];
     p->rows = 0;
@@ -139,7 +139,7 @@ void llep_plan_make(struct llep_plan *p, const struct llep_rule *rule, const int
 }
 
 void llep_plan_send(const struct llep_plan *p, const int64_t *counts, int64_t *send) {
-    memset(send, 0, sizeof *send * (size_t)p->ranks * (size_t)p->ranks);
+    memset(send, 0, sizeof *send * (size_t)p->ranks * (size_t)p->ranks); /* host */
     for (int e = 0; e < p->experts; e++) {
         int64_t begin = 0; /* of source rank s in e's global list */
         for (int s = 0; s < p->ranks; s++) {

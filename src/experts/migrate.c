@@ -29,8 +29,8 @@ static void find_moves(struct experts *m) {
     struct far *f = m->work->far;
     const struct kept *k = f->call.kept;
     const int owned = experts_owned(&m->shape), me = m->mesh->expert.rank, experts = m->shape.spec->experts;
-    memset(f->moves, 0, (size_t)owned);
-    memset(f->guest, 0, (size_t)experts);
+    memset(f->moves, 0, (size_t)owned);   /* host */
+    memset(f->guest, 0, (size_t)experts); /* host */
     for (int e = 0; e < experts; e++)
         for (int32_t i = k->first[e]; i < k->first[e + 1]; i++) {
             const int rank = k->interval[i].rank;
@@ -44,7 +44,7 @@ static void find_moves(struct experts *m) {
 static void takers(const struct experts *m, int j, int64_t bytes, int64_t *to) {
     const struct kept *k = m->work->far->call.kept;
     const int me = m->mesh->expert.rank, e = me * experts_owned(&m->shape) + j;
-    memset(to, 0, sizeof *to * (size_t)m->shape.split.expert);
+    memset(to, 0, sizeof *to * (size_t)m->shape.split.expert); /* host */
     for (int32_t i = k->first[e]; i < k->first[e + 1]; i++)
         if (k->interval[i].rank != me) to[k->interval[i].rank] = bytes;
 }

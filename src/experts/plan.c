@@ -53,9 +53,9 @@ static void count_call(const struct experts *m, struct call *c) {
     struct walk w = walk_of(m, c->kept);
     struct kept_piece p, last = {.expert = -1};
     int32_t rows;
-    memset(c->to, 0, sizeof *c->to * (size_t)(ranks + 1));
-    memset(c->from, 0, sizeof *c->from * (size_t)(ranks + 1));
-    memset(c->in.of_source, 0, sizeof *c->in.of_source * (size_t)(ranks + 1));
+    memset(c->to, 0, sizeof *c->to * (size_t)(ranks + 1));                     /* host */
+    memset(c->from, 0, sizeof *c->from * (size_t)(ranks + 1));                 /* host */
+    memset(c->in.of_source, 0, sizeof *c->in.of_source * (size_t)(ranks + 1)); /* host */
     while (next_piece(&w, &p, &rows)) {
         if (p.source == me) c->to[p.rank + 1]++;
         if (p.rank != me) continue;
@@ -87,8 +87,8 @@ static void open_call(struct experts *m, const struct kept *k) {
     }
     struct walk w = walk_of(m, k);
     struct kept_piece p, last = {.expert = -1};
-    int32_t rows, done = 0; /* of the expert, of this rank's rows */
-    memset(c->first, 0, sizeof *c->first * (size_t)(m->shape.spec->experts + 1));
+    int32_t rows, done = 0;                                                       /* of the expert, of this rank's rows */
+    memset(c->first, 0, sizeof *c->first * (size_t)(m->shape.spec->experts + 1)); /* host */
     for (int expert = -1; next_piece(&w, &p, &rows);) {
         if (p.expert != expert) done = 0;
         expert = p.expert;
@@ -217,7 +217,8 @@ static err_t exchange_rows(struct experts *m, struct kept *k) {
         in[r] = 4 * k->chunks * c->from[r + 1] - in_at[r];
     }
     TRY(COMM(&m->mesh->expert, all_to_allv, f->out_rows, out, out_at, f->in_rows, in, in_at));
-    for (int i = 0; i < c->from[ranks]; i++) memcpy(k->rows + c->in_piece[i] * k->chunks, f->in_rows + i * k->chunks, 4 * (size_t)k->chunks);
+    for (int i = 0; i < c->from[ranks]; i++)
+        memcpy(k->rows + c->in_piece[i] * k->chunks, f->in_rows + i * k->chunks, 4 * (size_t)k->chunks); /* host */
     return OK;
 }
 

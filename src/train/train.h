@@ -186,8 +186,8 @@ static inline struct attention_batch run_starts(const struct run *r) {
 MUST err_t half_forward(struct run *r, int j, bool again);
 MUST err_t half_backward(struct run *r, int j);
 
-/* Forward and backward of the batch in hand, queued; what it gave this rank to `out`, for which the host waits, or NULL. loss_scale: 1 / targets of
- * the step. aux_scale: coefficient / micro-batches. */
+/* Forward and backward of the batch in hand; what it gave this rank, for which the host waits. loss_scale: 1 / targets of the step. aux_scale:
+ * coefficient / micro-batches. */
 MUST err_t step_micro(struct run *r, float loss_scale, double aux_scale, struct micro_out *out);
 
 struct step_out {
@@ -201,7 +201,8 @@ struct step_in {
     int64_t t;
     bool check_moved;
 };
-/* One optimizer step over all its micro-batches. */
+/* One optimizer step over all its micro-batches. The host waits for the device twice at its end (the sums of losses; the norm), and in the forward of MoE
+ * layers (device.md C3). */
 MUST err_t train_step(struct run *r, const struct step_in *in, struct step_out *out);
 
 /* Which tensor, layer and room a non-finite loss or gradient comes from: always returns the error. */
