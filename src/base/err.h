@@ -43,10 +43,10 @@ err_t err_adopt(err_t code, const char *message);
  * that reads one file at a time sees that it is not OK. */
 #define FAIL(code, ...) ((void)err_set((code), __func__, __VA_ARGS__), (code))
 
-#define TRY(e)                                            \
-    do {                                                  \
-        err_t try_ = (e);                                 \
-        if (try_ != OK) return err_frame(try_, __func__); \
+#define TRY(e)                                                        \
+    do {                                                              \
+        err_t try_ = (e);                                             \
+        if (try_ != OK) return (void)err_frame(try_, __func__), try_; \
     } while (0)
 
 /* As TRY, but sets `err` (an err_t in scope) and jumps to the clean-up at `label`. */

@@ -22,13 +22,14 @@ struct cli_command {
     err_t (*run)(int argc, char **argv);
 };
 extern const struct cli_command cli_commands[]; /* commands.c */
-extern const struct opt tokenize_opt_list[], tokenizer_train_opt_list[], generate_opt_list[], eval_opt_list[], parity_opt_list[], plot_opt_list[],
-    doctor_opt_list[]; /* beside their commands */
+extern const struct opt tokenize_opt_list[], template_opt_list[], tokenizer_train_opt_list[], generate_opt_list[], eval_opt_list[], parity_opt_list[],
+    plot_opt_list[], doctor_opt_list[]; /* beside their commands */
 
 err_t cmd_train(int argc, char **argv);
 err_t cmd_eval(int argc, char **argv);
 err_t cmd_generate(int argc, char **argv);
 err_t cmd_tokenize(int argc, char **argv);
+err_t cmd_template(int argc, char **argv);
 err_t cmd_tokenizer_train(int argc, char **argv);
 err_t cmd_parity(int argc, char **argv);
 err_t cmd_verify(int argc, char **argv);

@@ -2,9 +2,9 @@
 #include "base/log.h"
 #include "base/os.h"
 #include "cli/cli.h"
+#include "cli/lines.h"
 #include "data/encode.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,13 +59,7 @@ const struct opt tokenize_opt_list[] = {
     {.key = NULL},
 };
 
-/* ---- where lines go: standard output or a file that appears whole ---- */
-
-struct lines {
-    struct os_writer os;
-    bool to_stdout;
-    bool inside; /* of an array of ids */
-};
+/* ---- what a file of lines may replace ---- */
 
 /* The first line, or what is seen of it, is of ids, or a string. */
 static bool is_ids(const char *begin, int64_t bytes) {
@@ -80,24 +74,8 @@ static bool is_texts(const char *begin, int64_t bytes) {
 }
 
 /* texts: or ids. */
-static err_t lines_open(struct lines *l, const char *path, bool texts) {
-    l->to_stdout = strcmp(path, "-") == 0;
-    if (l->to_stdout) return OK;
-    TRY(texts ? os_may_replace(path, is_texts, "a file of texts as JSON strings") : os_may_replace(path, is_ids, "a file of ids"));
-    return os_write_open(&l->os, path);
-}
-
-static err_t lines_write(struct lines *l, const char *text, size_t bytes) {
-    if (!l->to_stdout) return os_write(&l->os, text, (int64_t)bytes);
-    if (fwrite(text, 1, bytes, stdout) != bytes) return FAIL(ERR_IO, "cannot write standard output: %s; the result is not complete", strerror(errno));
-    return OK;
-}
-
-static err_t lines_close(struct lines *l, err_t err) {
-    if (l->to_stdout) return err;
-    if (err == OK) return os_write_commit(&l->os);
-    os_write_abort(&l->os);
-    return err;
+static err_t open_lines(struct lines *l, const char *path, bool texts) {
+    return texts ? lines_open(l, path, is_texts, "a file of texts as JSON strings") : lines_open(l, path, is_ids, "a file of ids");
 }
 
 /* ---- encoding ---- */
@@ -121,7 +99,7 @@ static int threads_of(const struct tokenize_opts *o) { return o->threads ? (int)
 
 static err_t encode_to_lines(const struct tokenizer *t, struct corpus *c, const struct tokenize_opts *o) {
     struct lines lines = {0};
-    TRY(lines_open(&lines, o->ids, false));
+    TRY(open_lines(&lines, o->ids, false));
     const struct encode_in in = {.tokenizer = t, .corpus = c, .threads = threads_of(o), .eos = -1, .each = print_ids, .ctx = &lines};
     return lines_close(&lines, encode_corpus(&in));
 }
@@ -200,7 +178,7 @@ static err_t decode(const struct tokenizer *t, const struct tokenize_opts *o) {
     TRY(jsonl_open(o->decode, o->reading.invalid_utf8, &in));
     struct lines lines = {0};
     struct tok_ids ids = {0};
-    err_t err = lines_open(&lines, o->text, true);
+    err_t err = open_lines(&lines, o->text, true);
     if (err == OK) err = lines_close(&lines, decode_records(t, in, &lines, &ids));
     free(ids.ids);
     jsonl_close(in);

@@ -17,6 +17,8 @@ const struct cli_command cli_commands[] = {
      "tokenizer=FILE decode=FILE.jsonl text=-   one JSON string per record {\"ids\": ...}\n"
      "tokenizer=FILE in=PATHS out=FILE.tok      a token file from text files, folders of text, JSONL",
      tokenize_opt_list, false, false, cmd_tokenize},
+    {"template", "what a chat template makes of conversations", "template=FILE|DIR in=FILE.jsonl [text=FILE]", template_opt_list, false, false,
+     cmd_template},
     {"tokenizer-train", "make a byte-level BPE tokenizer.json from text", "in=PATHS out=FILE [key=value ...]", tokenizer_train_opt_list, false, false,
      cmd_tokenizer_train},
     {"parity", "compare a model's numbers with those of DIR/golden.safetensors", "DIR [key=value ...]", parity_opt_list, true, true, cmd_parity},

@@ -41,10 +41,10 @@ is 0 '' version
 says '^mop [0-9]'
 is 2 'takes no words' version 2
 is 0 '' help
-for c in train eval generate tokenize tokenizer-train parity verify config help version; do says "^  $c "; done
+for c in train eval generate tokenize template tokenizer-train parity verify config help version; do says "^  $c "; done
 is 0 '' --help
 is 0 '' -h
-for c in train eval generate tokenize tokenizer-train parity verify config help version; do
+for c in train eval generate tokenize template tokenizer-train parity verify config help version; do
     is 0 '' help $c
     says "mop $c"
     is 0 '' $c --help
