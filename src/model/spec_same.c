@@ -20,8 +20,8 @@ static bool same_attention(const struct spec *a, const struct spec *b) {
     for (int l = 0; same && l < a->layers; l++)
         same = a->layer[l].attention == b->layer[l].attention && a->layer[l].window == b->layer[l].window && a->is_moe[l] == b->is_moe[l];
     return same && a->heads == b->heads && a->kv_heads == b->kv_heads && a->head_dim == b->head_dim && a->qk_norm == b->qk_norm &&
-           a->biases == b->biases && a->attention_bias == b->attention_bias && a->sinks == b->sinks && same_real(a->clip_qkv, b->clip_qkv) &&
-           same_real(a->softmax_scale, b->softmax_scale) && same_rope(&a->rope, &b->rope);
+           a->biases == b->biases && a->sinks == b->sinks && same_real(a->clip_qkv, b->clip_qkv) && same_real(a->softmax_scale, b->softmax_scale) &&
+           same_rope(&a->rope, &b->rope);
 }
 
 static bool same_experts(const struct spec *a, const struct spec *b) {
