@@ -16,20 +16,20 @@ struct values {
 };
 #define AT(field) offsetof(struct values, field)
 static const struct opt list[] = {
-    {"out", OPT_TEXT, AT(out), NULL, NULL, 0, 0, "folder to write"},
-    {"train.steps", OPT_INT, AT(steps), "10", NULL, 0, 1e12, "steps"},
-    {"train.lr", OPT_FLOAT, AT(lr), "1e-3", NULL, 0, 10, "learning rate"},
-    {"train.flag", OPT_BOOL, AT(flag), "no", NULL, 0, 0, "a switch"},
-    {NULL, OPT_BOOL, 0, NULL, NULL, 0, 0, NULL},
+    {"out", OPT_TEXT, AT(out), NULL, NULL, 0, 0, "folder to write", OPT_SAME},
+    {"train.steps", OPT_INT, AT(steps), "10", NULL, 0, 1e12, "steps", OPT_SAME},
+    {"train.lr", OPT_FLOAT, AT(lr), "1e-3", NULL, 0, 10, "learning rate", OPT_SAME},
+    {"train.flag", OPT_BOOL, AT(flag), "no", NULL, 0, 0, "a switch", OPT_SAME},
+    {NULL, OPT_BOOL, 0, NULL, NULL, 0, 0, NULL, OPT_SAME},
 };
 static const struct opt more[] = {
-    {"model.dtype", OPT_CHOICE, AT(dtype), "bf16", "fp32|bf16", 0, 0, "type"},
-    {"model.any", OPT_INT, AT(any), "-3", NULL, 0, 0, "no limits"},
-    {"model.free", OPT_FLOAT, AT(free), "0.1", NULL, 0, 0, "no limits"},
-    {"model.deep.name", OPT_TEXT, AT(name), "x", NULL, 0, 0, "a name"},
-    {"dir", OPT_PATH, AT(dir), NULL, NULL, 0, 0, "a folder"},
-    {"files", OPT_PATHS, AT(files), NULL, NULL, 0, 0, "files"},
-    {NULL, OPT_BOOL, 0, NULL, NULL, 0, 0, NULL},
+    {"model.dtype", OPT_CHOICE, AT(dtype), "bf16", "fp32|bf16", 0, 0, "type", OPT_SAME},
+    {"model.any", OPT_INT, AT(any), "-3", NULL, 0, 0, "no limits", OPT_SAME},
+    {"model.free", OPT_FLOAT, AT(free), "0.1", NULL, 0, 0, "no limits", OPT_SAME},
+    {"model.deep.name", OPT_TEXT, AT(name), "x", NULL, 0, 0, "a name", OPT_SAME},
+    {"dir", OPT_PATH, AT(dir), NULL, NULL, 0, 0, "a folder", OPT_SAME},
+    {"files", OPT_PATHS, AT(files), NULL, NULL, 0, 0, "files", OPT_SAME},
+    {NULL, OPT_BOOL, 0, NULL, NULL, 0, 0, NULL, OPT_SAME},
 };
 
 static struct values v;
@@ -413,10 +413,11 @@ static void round_trip(void) {
 
 static void tables_wrong(void) {
     struct opt_set *s;
-    static const struct opt twice[] = {{"a", OPT_BOOL, AT(flag), "no", NULL, 0, 0, "x"},
-                                       {"a", OPT_BOOL, AT(flag), "no", NULL, 0, 0, "x"},
-                                       {NULL, OPT_BOOL, 0, NULL, NULL, 0, 0, NULL}};
-    static const struct opt out_of_range[] = {{"a", OPT_INT, AT(any), "5", NULL, 1, 4, "x"}, {NULL, OPT_BOOL, 0, NULL, NULL, 0, 0, NULL}};
+    static const struct opt twice[] = {{"a", OPT_BOOL, AT(flag), "no", NULL, 0, 0, "x", OPT_SAME},
+                                       {"a", OPT_BOOL, AT(flag), "no", NULL, 0, 0, "x", OPT_SAME},
+                                       {NULL, OPT_BOOL, 0, NULL, NULL, 0, 0, NULL, OPT_SAME}};
+    static const struct opt out_of_range[] = {{"a", OPT_INT, AT(any), "5", NULL, 1, 4, "x", OPT_SAME},
+                                              {NULL, OPT_BOOL, 0, NULL, NULL, 0, 0, NULL, OPT_SAME}};
     struct opt_table t = {"room", twice, &v};
     CASE_ERR(opt_new(&t, 1, &s), ERR_BUG, "two tables");
     t.opts = out_of_range;

@@ -10,13 +10,13 @@ struct values {
     int dtype;
 };
 static const struct opt list[] = {
-    {"out", OPT_TEXT, offsetof(struct values, out), NULL, NULL, 0, 0, "folder"},
-    {"train.steps", OPT_INT, offsetof(struct values, steps), "10", NULL, 0, 1e12, "steps"},
-    {"train.lr", OPT_FLOAT, offsetof(struct values, lr), "1e-3", NULL, 0, 10, "learning rate"},
-    {"train.flag", OPT_BOOL, offsetof(struct values, flag), "no", NULL, 0, 0, "a switch"},
-    {"model.dtype", OPT_CHOICE, offsetof(struct values, dtype), "bf16", "fp32|bf16", 0, 0, "type"},
-    {"model.deep.name", OPT_TEXT, offsetof(struct values, name), "x", NULL, 0, 0, "a name"},
-    {NULL, OPT_BOOL, 0, NULL, NULL, 0, 0, NULL},
+    {"out", OPT_TEXT, offsetof(struct values, out), NULL, NULL, 0, 0, "folder", OPT_SAME},
+    {"train.steps", OPT_INT, offsetof(struct values, steps), "10", NULL, 0, 1e12, "steps", OPT_SAME},
+    {"train.lr", OPT_FLOAT, offsetof(struct values, lr), "1e-3", NULL, 0, 10, "learning rate", OPT_SAME},
+    {"train.flag", OPT_BOOL, offsetof(struct values, flag), "no", NULL, 0, 0, "a switch", OPT_SAME},
+    {"model.dtype", OPT_CHOICE, offsetof(struct values, dtype), "bf16", "fp32|bf16", 0, 0, "type", OPT_SAME},
+    {"model.deep.name", OPT_TEXT, offsetof(struct values, name), "x", NULL, 0, 0, "a name", OPT_SAME},
+    {NULL, OPT_BOOL, 0, NULL, NULL, 0, 0, NULL, OPT_SAME},
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
