@@ -8,8 +8,7 @@
 const struct opt_word cli_words[] = {
     /* how long, how much at once */
     {"max_steps|training.steps|num_train_steps|num_steps|total_steps|train_iters|iterations|iters|training_steps|max_iters", "train.steps", NULL},
-    {"num_train_epochs|epochs|num_epochs|max_epochs|n_epochs|train_epochs", "train.steps",
-     "an epoch is the sequences of the data (mop train prints how many) over train.batch, in steps"},
+    {"num_train_epochs|epochs|num_epochs|max_epochs|n_epochs|train_epochs", "train.epochs", NULL},
     {"per_device_train_batch_size|micro_batch_size|train_micro_batch_size_per_gpu|local_batch_size|per_device_batch_size|microbatch_size|device_"
      "train_batch_size",
      "train.micro_batch", ALL_RANKS " that go through together, so write that number times the ranks that hold sequences"},

@@ -57,6 +57,8 @@ MUST err_t jsonl_of_stream(struct stream *in, const char *path, int invalid_utf8
 
 /* ---- token files ---- */
 
+#define TOK_MAGIC "MOPTOKEN" /* its first bytes */
+enum { TOK_MAGIC_BYTES = sizeof TOK_MAGIC - 1 };
 /* 64 bits that differ if any byte of the file does (the header's checksum, which covers the others). */
 uint64_t tok_identity(const struct tok_file *f);
 

@@ -84,7 +84,7 @@ static const struct magic {
     int count, at;
     const char *what, *advice;
 } MAGICS[] = {
-    {"MOPTOKEN", 8, 0, "a token file", "name it as data.train or data.valid"},
+    {TOK_MAGIC, TOK_MAGIC_BYTES, 0, "a token file", "data.train and data.valid take such files, by name and not through a pipe"},
     {"PAR1", 4, 0, "a Parquet table", TABLE},
     {"ARROW1", 6, 0, "an Arrow table", TABLE},
     {"Obj\1", 4, 0, "an Avro file", TABLE},

@@ -7,19 +7,17 @@
 #include <string.h>
 #include <xxhash.h>
 
-static const char MAGIC[8] = "MOPTOKEN";
-
 /* By its name, else by its first bytes: older token files may be called anything. */
 static err_t is_tokens(const char *path, bool *is) {
     *is = file_kind(path) == FILE_TOKENS;
     if (*is || !os_is_file(path)) return OK;
     int fd;
     int64_t bytes;
-    char begin[sizeof MAGIC] = {0};
+    char begin[TOK_MAGIC_BYTES] = {0};
     TRY(os_open_read(path, &fd, &bytes));
     err_t err = bytes < (int64_t)sizeof begin ? OK : os_read_at(fd, path, begin, sizeof begin, 0);
     os_close(fd);
-    *is = memcmp(begin, MAGIC, sizeof begin) == 0;
+    *is = memcmp(begin, TOK_MAGIC, sizeof begin) == 0;
     return err;
 }
 

@@ -103,9 +103,11 @@ static err_t open_split(struct loader *l, const struct data_opts *o, enum data_s
     TRY(choose_kind(p));
     TRY(pack_index(p, o->long_samples));
     if (p->row_count == 0)
-        return FAIL(ERR_FORMAT, "no token of %s has a target in the %s split (%lld tokens in %lld documents%s); give more text", paths,
+        return FAIL(ERR_FORMAT, "no token of %s has a target in the %s split (%lld tokens in %lld documents%s); %s", paths,
                     split == DATA_VALID ? "validation" : "training", (long long)p->tokens, (long long)p->first_doc[p->file_count],
-                    held_out ? ", data.valid_fraction applied" : "");
+                    held_out ? ", data.valid_fraction applied" : "",
+                    held_out ? "documents are held out whole, so part the text into more (data.document_end, where it is read) or give data.valid"
+                             : "give more text");
     while (((int64_t)1 << (2 * l->half_bits)) < p->row_count) l->half_bits++;
     l->fingerprint = fingerprint_of(p, o->long_samples);
     return OK;

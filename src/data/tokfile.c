@@ -13,8 +13,6 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "token files are mappe
 
 enum { HEADER = 128, VERSION = 1, FLAG_MASK = 1 };
 
-static const char MAGIC[8] = "MOPTOKEN";
-
 struct header {
     char magic[8];
     uint32_t version, flags;
@@ -47,7 +45,9 @@ static void writer_free(struct tok_writer *w) {
     free(w);
 }
 
-static bool is_tokens(const char *begin, int64_t bytes) { return bytes >= (int64_t)sizeof MAGIC && memcmp(begin, MAGIC, sizeof MAGIC) == 0; }
+static bool is_tokens(const char *begin, int64_t bytes) {
+    return bytes >= (int64_t)TOK_MAGIC_BYTES && memcmp(begin, TOK_MAGIC, TOK_MAGIC_BYTES) == 0;
+}
 
 err_t tok_write_open(const char *path, int64_t vocab, uint64_t fingerprint, struct tok_writer **out) {
     ENSURE(vocab > 0 && vocab <= INT32_MAX);
@@ -61,7 +61,7 @@ err_t tok_write_open(const char *path, int64_t vocab, uint64_t fingerprint, stru
     if (!w->borders || !w->sum || XXH3_64bits_reset(w->sum) != XXH_OK) err = FAIL(ERR_NOMEM, "out of memory for writing %s", path);
     if (err == OK) err = os_write_open(&w->os, path);
     if (err == OK) {
-        memcpy(w->head.magic, MAGIC, sizeof MAGIC);
+        memcpy(w->head.magic, TOK_MAGIC, TOK_MAGIC_BYTES);
         w->head.version = VERSION;
         w->head.vocab = (uint64_t)vocab;
         w->head.fingerprint = fingerprint;
@@ -180,8 +180,8 @@ struct tok_file {
 /* Every number of the header, against each other and the file's size. Whatever passes can be used without a check. */
 static err_t check_header(const struct tok_file *f) {
     const struct header *h = f->head;
-    if (memcmp(h->magic, MAGIC, sizeof MAGIC) != 0)
-        return FAIL(ERR_FORMAT, "%s is not a token file: it does not begin with %.8s; make one with mop tokenize", f->path, MAGIC);
+    if (memcmp(h->magic, TOK_MAGIC, TOK_MAGIC_BYTES) != 0)
+        return FAIL(ERR_FORMAT, "%s is not a token file: it does not begin with %.8s; make one with mop tokenize", f->path, TOK_MAGIC);
     if (h->version != VERSION)
         return FAIL(ERR_FORMAT, "%s is a token file of version %u, this program reads version %d; make it again with mop tokenize", f->path,
                     (unsigned)h->version, VERSION);
