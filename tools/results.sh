@@ -50,7 +50,7 @@ figures() {
     sed -n '/^== 5\/5/,/^The model is in/p' "$log" | sed '1d;$d' | sed 's/^/    /'
     echo "Where its time went:"
     echo
-    sed -n '/^time: .* steps of/,/^matrix products:/p' "$log" | sed 's/^/    /'
+    "$mop" report "$run" | sed -n '/^time: .* steps of/,/^matrix products:/p' | sed 's/^/    /'
 } >"$docs/demo.md"
 figures >out/results/figures
 awk -v file=out/results/figures '

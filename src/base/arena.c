@@ -60,23 +60,23 @@ static int larger_first(const void *a, const void *b) {
     return (p < q) - (p > q);
 }
 
-static void print_bytes(int log_lvl, int64_t held, int64_t predicted, const char *tier, const char *life, const char *indent, const char *name) {
-    log_line(log_lvl, "  %10.2f  %10.2f  %-6s  %-7s  %s%s%s", (double)predicted / 1048576.0, (double)held / 1048576.0, tier, life, indent, name,
-             held && held != predicted ? "  (NOT as predicted)" : "");
+static void print_bytes(int log_lvl, log_sink line, int64_t held, int64_t predicted, const char *tier, const char *life, const char *indent,
+                        const char *name) {
+    line(log_lvl, "  %10.2f  %10.2f  %-6s  %-7s  %s%s%s", (double)predicted / 1048576.0, (double)held / 1048576.0, tier, life, indent, name,
+         held && held != predicted ? "  (NOT as predicted)" : "");
 }
 
-void ledger_print(const struct ledger *g, int log_lvl) {
-    if (log_level() < log_lvl) return;
+void ledger_print(const struct ledger *g, int log_lvl, log_sink line) {
     struct ledger_row row[LEDGER_LINES];
     for (int i = 0; i < g->lines; i++) row[i] = (struct ledger_row){g->line[i], room_bytes(g, &g->line[i], false), room_bytes(g, &g->line[i], true)};
     qsort(row, (size_t)g->lines, sizeof row[0], larger_first);
-    log_line(log_lvl, "memory in MiB (the rooms' scratch lies in the same bytes, one room after another):");
-    log_line(log_lvl, "   predicted        held  tier    life     room and what");
+    line(log_lvl, "memory in MiB (the rooms' scratch lies in the same bytes, one room after another):");
+    line(log_lvl, "   predicted        held  tier    life     room and what");
     for (int i = 0; i < g->lines; i++) {
         const struct ledger_line *l = &row[i].line;
         if (i == 0 || strcmp(l->room, row[i - 1].line.room) != 0 || l->tier != row[i - 1].line.tier)
-            print_bytes(log_lvl, row[i].room_held, row[i].room_predicted, tier_names[l->tier], "all", "", l->room);
-        print_bytes(log_lvl, l->held_bytes, l->predicted_bytes, tier_names[l->tier], life_names[l->life], "  ", l->what);
+            print_bytes(log_lvl, line, row[i].room_held, row[i].room_predicted, tier_names[l->tier], "all", "", l->room);
+        print_bytes(log_lvl, line, l->held_bytes, l->predicted_bytes, tier_names[l->tier], life_names[l->life], "  ", l->what);
     }
 }
 

@@ -8,13 +8,13 @@
 #define MOP_BASE_ARENA_H
 
 #include "base/err.h"
+#include "base/log.h"
 
 enum tier { TIER_DEVICE, TIER_PINNED, TIER_HOST, TIER_COUNT };
 enum life { LIFE_RUN, LIFE_STEP, LIFE_LAYER, LIFE_SCRATCH, LIFE_COUNT };
 enum { ARENA_ALIGN = 64, LEDGER_LINES = 192 };
 
 const char *tier_name(enum tier t);
-const char *life_name(enum life l);
 
 struct ledger_line {
     const char *room, *what; /* static strings */
@@ -31,7 +31,8 @@ struct ledger {
 };
 
 MUST err_t ledger_predict(struct ledger *g, const char *room, const char *what, enum tier tier, enum life life, int64_t bytes);
-void ledger_print(const struct ledger *g, int log_lvl); /* a table by room and tier, largest first */
+void ledger_print(const struct ledger *g, int log_lvl, log_sink line); /* a table by room and tier, largest first */
+const char *life_name(enum life l);
 
 struct arena {
     unsigned char *base; /* NULL: count only */

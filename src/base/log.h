@@ -15,6 +15,9 @@ void log_set_rank(int rank); /* of the calling thread */
 /* One line, newline added. A progress line under way is ended first. Any thread. */
 void log_line(int level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/* Where lines go: log_line, or what takes its place. */
+typedef void (*log_sink)(int level, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
 /* A line that overwrites itself where standard error is a terminal, and is an ordinary line
  * elsewhere. Level LOG_STEP. */
 void log_progress(const char *fmt, ...) PRINTF_LIKE(1, 2);

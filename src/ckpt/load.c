@@ -5,8 +5,8 @@
 #include <string.h>
 
 /* Files of a run that are written under a temporary name, beside those of the folders. */
-static const char *const unfinished[] = {"log.jsonl.part", "data/train.tok.part", "data/train.json.part", "data/valid.tok.part",
-                                         "data/valid.json.part"};
+static const char *const unfinished[] = {"log.jsonl.part",       "mop_report.json.part", "data/train.tok.part",
+                                         "data/train.json.part", "data/valid.tok.part",  "data/valid.json.part"};
 
 err_t ckpt_recover(const char *out) {
     char path[OS_PATH_MAX];

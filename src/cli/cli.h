@@ -33,6 +33,7 @@ err_t cmd_template(int argc, char **argv);
 err_t cmd_tokenizer_train(int argc, char **argv);
 err_t cmd_parity(int argc, char **argv);
 err_t cmd_verify(int argc, char **argv);
+err_t cmd_report(int argc, char **argv);
 err_t cmd_plot(int argc, char **argv);
 err_t cmd_doctor(int argc, char **argv);
 err_t cmd_bench(int argc, char **argv);

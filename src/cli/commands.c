@@ -26,6 +26,7 @@ const struct cli_command cli_commands[] = {
      "DIR\n"
      "DIR OTHER [tolerance=X]   models and checkpoints of both, tensor by tensor",
      NULL, false, false, cmd_verify},
+    {"report", "what a run did, and where its time and memory went", "RUN", NULL, false, false, cmd_report},
     {"plot", "draw a run's loss, throughput and expert balance", "RUN [out=FILE.svg|FILE.html]", plot_opt_list, false, false, cmd_plot},
     {"doctor", "what this machine is, whether its kernels compute what they must, and how fast", "[key=value ...]", doctor_opt_list, false, false,
      cmd_doctor},

@@ -155,6 +155,7 @@ void man_print(void) {
                 "mop tokenizer\\-train in=text/ out=tokenizer.json\n"
                 "mop tokenize tokenizer=tokenizer.json in=text/ out=train.tok\n"
                 "mop train model.init=DIR data.train=train.tok train.steps=1000 out=OUT\n"
+                "mop report OUT\n"
                 "mop plot OUT\n"
                 "mop generate model.init=OUT prompt=\"Once upon a time\"\n"
                 ".fi\n",

@@ -67,7 +67,7 @@ static err_t give(struct device *d, struct arena *a) {
     const int64_t bytes = a->high;
     (void)snprintf(what, sizeof what, "%s memory for the life of a %s", tier_name(a->tier), life_name(a->life));
     err_t err = d->ops->reserve(d, a->tier, bytes, what, &p);
-    if (err == ERR_NOMEM && a->ledger) ledger_print(a->ledger, LOG_RUN);
+    if (err == ERR_NOMEM && a->ledger) ledger_print(a->ledger, LOG_RUN, log_line);
     TRY(err);
     arena_give(a, p, bytes);
     return OK;

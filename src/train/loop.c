@@ -6,6 +6,7 @@
 #include "train/logfile.h"
 #include "train/outdir.h"
 #include "train/record.h"
+#include "train/report.h"
 #include "train/tensorboard.h"
 #include "train/textdata.h"
 #include "train/timetable.h"
@@ -36,6 +37,10 @@ struct loop {
     struct record from; /* of the run that is gone on with */
     int64_t saved_step; /* of the newest checkpoint, -1 none */
     int64_t begun_ns, begun_step, shown_ns;
+    int64_t rss_bytes; /* the most so far */
+    double loss, valid_loss, best_loss;
+    int64_t best_step;    /* of best_loss, the lowest validation loss since begun_step; 0: none */
+    struct report report; /* room for one */
 };
 
 static err_t check_job(const struct job *j) {
@@ -166,15 +171,24 @@ static err_t open_run(struct loop *p) {
              j->model->dtype == MODEL_BF16 ? "bf16 with fp32 masters" : "fp32", p->run.ex.kernels.isa, pool_threads(p->run.device.pool));
     log_line(LOG_RUN, "memory: %.1f MiB for the run (weights, gradients, moments), %.1f MiB a step, %.1f MiB scratch", (double)m->run.cap / 1048576.0,
              (double)m->step.cap / 1048576.0, (double)m->scratch.cap / 1048576.0);
-    ledger_print(&p->run.ledger, LOG_LAYER);
+    ledger_print(&p->run.ledger, LOG_LAYER, log_line);
     return OK;
+}
+
+static void make_report(struct loop *p, struct report *to, bool peak) {
+    report_make(to, &p->times, &p->run, p->begun_step, p->state.step, p->rss_bytes, peak);
 }
 
 /* What a step leaves to be seen, on rank 0. */
 static err_t show(struct loop *p, const struct step_line *s, bool last) {
     TRY(logfile_step(&p->log, s));
     TRY(tensorboard_step(&p->tensorboard, s));
-    if (p->job->report && atomic_exchange(p->job->report, 0)) timetable_print(&p->times, &p->run);
+    p->rss_bytes = i64_max(p->rss_bytes, s->rss_bytes);
+    p->loss = s->out.loss;
+    if (p->job->report && atomic_exchange(p->job->report, 0)) {
+        make_report(p, &p->report, true);
+        report_print(&p->report, log_line);
+    }
     const int64_t now = os_now_ns();
     if (!last && now - p->shown_ns < 1000000000) return OK;
     p->shown_ns = now;
@@ -198,6 +212,10 @@ static err_t save_ckpt(struct loop *p) {
     if (p->saved_step == p->state.step) return OK;
     const int64_t start = os_now_ns();
     TRY(state_save(&p->run, p->job, &p->state, false));
+    if (run_is_first(&p->run)) { /* what a run that is killed leaves to be reported */
+        make_report(p, &p->report, false);
+        TRY(report_write(&p->report, p->job->out));
+    }
     timetable_aside(&p->times, ASIDE_SAVING, start);
     p->saved_step = p->state.step;
     log_line(LOG_STEP, "saved a checkpoint of step %lld in %s/ckpt", (long long)p->state.step, p->job->out);
@@ -210,6 +228,11 @@ static err_t validate(struct loop *p, struct step_line *s) {
     TRY(eval_split(&p->run, p->valid, p->job->train->valid_sequences, &s->valid_loss, &targets));
     timetable_aside(&p->times, ASIDE_VALIDATION, start);
     s->validated = true;
+    p->valid_loss = s->valid_loss;
+    if (p->best_step == 0 || s->valid_loss < p->best_loss) {
+        p->best_loss = s->valid_loss;
+        p->best_step = s->step;
+    }
     log_line(LOG_STEP, "step %lld: validation loss %.4f over %lld targets", (long long)s->step, s->valid_loss, (long long)targets);
     return OK;
 }
@@ -282,6 +305,25 @@ static err_t choose_aux(struct loop *p) {
     return OK;
 }
 
+/* The end in ten lines; the tables go into a file. */
+static err_t end_report(struct loop *p, bool stopped) {
+    const char *out = p->job->out;
+    make_report(p, &p->report, log_level() >= LOG_RUN);
+    TRY(report_write(&p->report, out));
+    report_print_short(&p->report, log_line);
+    if (p->state.step > p->begun_step) log_line(LOG_RUN, "loss: %.4f in step %lld", p->loss, (long long)p->state.step);
+    if (p->best_step) log_line(LOG_RUN, "validation loss: %.4f, the lowest %.4f in step %lld", p->valid_loss, p->best_loss, (long long)p->best_step);
+    if (p->valid && !stopped) {
+        double nats;
+        TRY(loader_unigram_entropy(p->valid, &nats));
+        log_line(LOG_RUN, "unigram entropy of the validation tokens: %.4f nats (the loss of knowing only how often each token comes)", nats);
+    }
+    log_line(LOG_RUN, "tables of time and memory: mop report %s", out);
+    if (stopped) log_line(LOG_RUN, "stopped after step %lld, saved; go on with train.resume=auto", (long long)p->state.step);
+    else log_line(LOG_RUN, "done: %lld steps; the model is in %s", (long long)p->job->train->steps, out);
+    return OK;
+}
+
 static err_t run_loop(struct loop *p) {
     const struct job *j = p->job;
     const struct train_opts *t = j->train;
@@ -296,23 +338,12 @@ static err_t run_loop(struct loop *p) {
     timetable_init(&p->times);
     bool stopped = false;
     while (p->state.step < t->steps && !stopped) TRY(one_step(p, &stopped));
-    if (stopped) {
-        if (run_is_first(&p->run)) timetable_print(&p->times, &p->run);
-        log_line(LOG_RUN, "stopped after step %lld, saved; go on with train.resume=auto", (long long)p->state.step);
-        return OK;
+    if (!stopped) {
+        const int64_t start = os_now_ns();
+        TRY(state_save(&p->run, j, &p->state, true));
+        timetable_aside(&p->times, ASIDE_SAVING, start);
     }
-    const int64_t start = os_now_ns();
-    TRY(state_save(&p->run, j, &p->state, true));
-    timetable_aside(&p->times, ASIDE_SAVING, start);
-    if (!run_is_first(&p->run)) return OK;
-    timetable_print(&p->times, &p->run);
-    if (p->valid) {
-        double nats;
-        TRY(loader_unigram_entropy(p->valid, &nats));
-        log_line(LOG_RUN, "unigram entropy of the validation tokens: %.4f nats (the loss of knowing only how often each token comes)", nats);
-    }
-    log_line(LOG_RUN, "done: %lld steps; the model is in %s", (long long)t->steps, j->out);
-    return OK;
+    return run_is_first(&p->run) ? end_report(p, stopped) : OK;
 }
 
 /* The model as found and, where there is something to train, the data: what steps there are is known from then on. */

@@ -169,7 +169,7 @@ static err_t open_inner(struct run *r, const struct run_setup *u) {
     TRY(share_memory(&r->mesh.control, sum_of(dry), &memory));
     if (memory.need > memory.have) {
         char there[SHARE_TEXT];
-        ledger_print(&r->ledger, LOG_RUN);
+        ledger_print(&r->ledger, LOG_RUN, log_line);
         return FAIL(ERR_NOMEM, "the run needs %.2f GiB%s, of memory there are %s; the table above says what for%s: %s, or take a smaller model",
                     memory.need / 1073741824.0, memory.ranks > 1 ? " in all" : "", share_show(&memory, there),
                     memory.ranks > 1 ? " on each rank" : "",

@@ -5,7 +5,7 @@
  *         operations a pair and dimension); P: matrix product at its best, measured. Recomputation counts for nothing.
  * INVARIANTS
  *         I1 Only steps are traced: between end and begin rooms run uncounted (validation).
- *         I2 Nothing is allocated but by the report, and no result depends on being counted.
+ *         I2 Nothing is allocated, and no result depends on being counted.
  *         I3 The first step touches memory for the first time; it is dropped once there is a second.
  * Local. */
 #ifndef MOP_TRAIN_TIMETABLE_H
@@ -32,9 +32,6 @@ void timetable_begin_step(struct timetable *t, struct run *r);
 void timetable_end_step(struct timetable *t, struct run *r, int64_t tokens);
 /* What was done beside a step since `since_ns`. */
 void timetable_aside(struct timetable *t, enum timetable_aside what, int64_t since_ns);
-/* Log the table, and the ledger beside it (level 2). The first time takes 12 MiB for a moment and 0.2 s to measure the peak. */
-void timetable_print(struct timetable *t, const struct run *r);
-
 /* 6 N + 6 L S A. */
 double timetable_flops_per_token(const struct spec *s, int64_t seq);
 
