@@ -145,6 +145,8 @@ static err_t changed(const json_t *record, const struct text_opts *how, uint64_t
 /* ---- making them ---- */
 
 struct source {
+    bool may_change;                              /* train.resume_changes allows it */
+    const char *name;                             /* "data.train" */
     const char *paths, *folder, *tokens, *record; /* what is named; what is made of it */
     const struct text_opts *how;
     uint64_t fingerprint;
@@ -160,11 +162,13 @@ static err_t may_use(const struct source *s, const struct corpus *now, const cha
     json_decref(record);
     TRY(err);
     *use = !why[0];
-    if (step >= 0 && why[0] && !strstr(why, "is a pipe"))
+    const bool pipe = strstr(why, "is a pipe");
+    if (step >= 0 && why[0] && !pipe && !s->may_change)
         return FAIL(ERR_USAGE,
-                    "%s, of which this run made %s: a run that goes on needs the data that it began with; put it back, or choose another out", why,
-                    s->tokens);
-    if (step >= 0 && (why[0] || !now)) {
+                    "%s, of which this run made %s: a run that goes on needs the data that it began with; put it back, choose another out, or go on "
+                    "with train.resume_changes=%s",
+                    why, s->tokens, s->name);
+    if (step >= 0 && (pipe || !now)) {
         *use = true;
         log_line(LOG_WARN, "%s; the run goes on with the tokens in %s", now ? why : reason, s->tokens);
     } else if (*use) log_line(LOG_RUN, "%.200s: its tokens are in %s already", s->paths, s->tokens);
@@ -196,6 +200,17 @@ static err_t make(const struct source *s, const struct tokenizer *t, int64_t ste
     return looked;
 }
 
+static err_t allowed(const char *changes, const char *name, bool *may) {
+    char **names;
+    int64_t count;
+    *may = false;
+    if (!changes) return OK;
+    TRY(opt_split(changes, &names, &count));
+    for (int64_t i = 0; i < count; i++) *may = *may || strcmp(names[i], name) == 0;
+    os_free_list(names, count);
+    return OK;
+}
+
 static err_t make_all(const struct textdata *t, const struct job *job, const struct data_opts *data, int64_t step) {
     char record[OS_PATH_MAX], folder[OS_PATH_MAX];
     struct source s = {.how = &data->text, .folder = folder, .record = record};
@@ -206,11 +221,14 @@ static err_t make_all(const struct textdata *t, const struct job *job, const str
     err_t err = OK;
     for (int i = 0; i < 2 && err == OK; i++) {
         if (!t->is_text[i]) continue;
+        s.name = i ? "data.valid" : "data.train";
+        TRY_OR(allowed(job->train->resume_changes, s.name, &s.may_change), done);
         s.paths = source_of(data, i);
         s.tokens = t->tokens[i];
         err = path_of(job->out, i, ".json", record);
         if (err == OK) err = make(&s, tokenizer, step, job->threads ? (int)job->threads : os_cpus());
     }
+done:
     tokenizer_close(tokenizer);
     return err;
 }

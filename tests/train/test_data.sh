@@ -150,6 +150,10 @@ more="$tiny tokenizer=tok out=fresh train.schedule=constant train.resume=auto"
     fails 2 'all.jsonl has changed, of which this run made fresh/data/train.tok' train $more data.train=all.jsonl train.steps=6
     echo '{"text": "one more"}' >>all.jsonl
     fails 2 'all.jsonl has changed' train $more data.train=all.jsonl train.steps=6
+    rm -rf branch && cp -r fresh branch
+    ok 'a change that is asked for' mop train $tiny tokenizer=tok out=branch train.schedule=constant train.resume=auto data.train=all.jsonl train.steps=6 \
+        train.resume_changes=data.train
+    says 'branch/data/train.tok is made anew'
     cp kept.jsonl all.jsonl
     fails 2 'the list of files has changed at b.jsonl' train $more data.train=all.jsonl,b.jsonl train.steps=6
     fails 2 'how text is read has changed' train $more data.train=all.jsonl train.steps=6 data.document_end=file
