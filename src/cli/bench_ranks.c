@@ -103,11 +103,12 @@ static err_t work_attention(struct bench *b, struct run *r) {
 
 static err_t work_experts(struct bench *b, struct run *r) {
     (void)b;
+    const struct moe_half half = {.start = r->batch.doc_start, .h = r->dense.last.h};
     experts_begin_micro(&r->experts);
     TRY(unit_enter(&r->store, r->unit[1], -1, true));
-    TRY(experts_forward(&r->experts, 0, 0, 0, r->batch.doc_start, r->dense.last.h, r->dx, false));
-    TRY(experts_forward(&r->experts, 0, 0, 0, r->batch.doc_start, r->dense.last.h, NULL, true));
-    TRY(experts_backward(&r->experts, 0, 0, 0, r->batch.doc_start, r->dense.last.h, r->dx, r->dh));
+    TRY(experts_forward(&r->experts, &half, r->dx, false));
+    TRY(experts_forward(&r->experts, &half, NULL, true));
+    TRY(experts_backward(&r->experts, &half, r->dx, r->dh));
     TRY(unit_leave(&r->store, r->unit[1], true));
     return unit_settle(&r->store);
 }

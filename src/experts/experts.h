@@ -82,10 +82,18 @@ void experts_open(struct experts *m);
 void experts_begin_step(struct experts *m);
 void experts_begin_micro(struct experts *m);
 
-/* y (T, H) = MoE half of the moe-th MoE layer (`layer` of the model). start (T): -1 padding. With `again` (recomputation) ids are
- * read and y is not written: the experts' rows are left to backward. Collective over the expert axes. */
-MUST err_t experts_forward(struct experts *m, int layer, int moe, int slot, const int32_t *start, const void *h, void *y, bool again);
-MUST err_t experts_backward(struct experts *m, int layer, int moe, int slot, const int32_t *start, const void *h, const void *dy, void *dh);
+/* A MoE half at work. */
+struct moe_half {
+    int layer, moe, slot; /* of the model; which of its MoE layers; which set of intermediates */
+    const int32_t *start; /* (T): -1 padding */
+    const void *h;        /* (T, H) */
+};
+
+/* y (T, H) = the half of h. With `again` (recomputation) ids are read and y is not written: the experts' rows are left to backward. Collective over
+ * the expert axes. */
+MUST err_t experts_forward(struct experts *m, const struct moe_half *x, void *y, bool again);
+/* dh (T, H) from dy (T, H); weight gradients added. */
+MUST err_t experts_backward(struct experts *m, const struct moe_half *x, const void *dy, void *dh);
 
 /* After the last layer's forward: aux over the whole micro-batch, `tokens` of which are not padding on this rank, over `parts` (micro-batches of the
  * step) is added to *aux_acc on the device; prepares the gradient that backward adds, already times `scale` (coefficient / micro-batches). Queued.

@@ -45,30 +45,30 @@ static err_t router_of(const struct experts *m, int layer, struct linear *out) {
     return OK;
 }
 
-static struct route_args routing(const struct experts *m, int moe, const struct experts_saved *v, const int32_t *start) {
+static struct route_args routing(const struct experts *m, const struct moe_half *x, const struct experts_saved *v) {
     const struct spec *s = m->shape.spec;
     return (struct route_args){.act = m->shape.act,
                                .tokens = m->shape.tokens,
                                .experts = s->experts,
                                .k = s->top_k,
                                .logits = v->logits,
-                               .start = start,
-                               .bias = m->bias + (int64_t)moe * s->experts,
+                               .start = x->start,
+                               .bias = m->bias + (int64_t)x->moe * s->experts,
                                .renormalise = s->renormalise,
                                .keep_fp32 = s->weights_fp32,
-                               .ids = m->ids + (int64_t)moe * m->shape.tokens * s->top_k,
+                               .ids = m->ids + (int64_t)x->moe * m->shape.tokens * s->top_k,
                                .weights = v->weights};
 }
 
 /* Router logits to ids and weights. Ids are chosen once, or given; recomputation reads them (I1). */
-static void choose(struct experts *m, int moe, const struct experts_saved *v, const int32_t *start, bool again) {
+static void choose(struct experts *m, const struct moe_half *x, const struct experts_saved *v, bool again) {
     const int64_t n = m->shape.tokens * m->shape.spec->top_k;
-    struct route_args a = routing(m, moe, v, start);
+    struct route_args a = routing(m, x, v);
     a.ids_given = again || m->given;
     if (!again) {
-        if (m->given) STREAM_UPLOAD(m->ex->s, a.ids, m->given + moe * n, (int64_t)sizeof *a.ids * n);
+        if (m->given) STREAM_UPLOAD(m->ex->s, a.ids, m->given + x->moe * n, (int64_t)sizeof *a.ids * n);
         a.prob_sum = m->prob_sum;
-        a.count = m->count + (int64_t)moe * m->shape.spec->experts;
+        a.count = m->count + (int64_t)x->moe * m->shape.spec->experts;
     }
     RUN_ARGS(m->ex, route_forward, route_args, &a);
 }
@@ -82,11 +82,11 @@ struct part {
     void *in;
 };
 
-static struct part part_of(const struct experts *m, int moe, int slot, int64_t first) {
+static struct part part_of(const struct experts *m, const struct moe_half *x, int64_t first) {
     const struct spec *s = m->shape.spec;
-    const struct experts_saved *v = &m->work->saved[slot];
+    const struct experts_saved *v = &m->work->saved[x->slot];
     const int64_t b = dtype_bytes(m->shape.act), row = (shape_kept(&m->shape) ? first : 0) * s->top_k, i = s->expert_width;
-    const int32_t *count = kept_of(m, moe)->rows + first / EXPERTS_CHUNK * s->experts;
+    const int32_t *count = kept_of(m, x->moe)->rows + first / EXPERTS_CHUNK * s->experts;
     struct groups *g = &m->work->here;
     struct part p = {.chunk = {.first = first, .step = 1, .tokens = i64_min(m->shape.tokens - first, EXPERTS_CHUNK), .base = m->work->base}};
     for (int e = 0; e < s->experts; e++) {
@@ -109,22 +109,22 @@ static void count_here(struct experts *m, int moe) {
 }
 
 /* From the chunk's tokens to its experts' outputs. */
-static void part_forward(struct experts *m, int moe, const struct part *p, const void *h) {
-    chunk_deal(m, &p->chunk, moe, m->shape.spec->experts, true);
-    chunk_gather(m, &p->chunk, h, p->in);
+static void part_forward(struct experts *m, const struct moe_half *x, const struct part *p) {
+    chunk_deal(m, &p->chunk, x->moe, m->shape.spec->experts, true);
+    chunk_gather(m, &p->chunk, x->h, p->in);
     experts_apply(m, &m->work->here, &p->rows);
 }
 
-static err_t forward_here(struct experts *m, int moe, int slot, const void *h, void *y) {
+static err_t forward_here(struct experts *m, const struct moe_half *x, void *y) {
     const int64_t chunks = i64_div_up(m->shape.tokens, EXPERTS_CHUNK);
     if (chunks == 0) return OK;
     groups_point(m, &m->work->here);
-    count_here(m, moe);
-    TRY(STREAM_FETCH(m->ex->s, kept_of(m, moe)->rows, m->work->count, 4 * chunks * m->shape.spec->experts));
+    count_here(m, x->moe);
+    TRY(STREAM_FETCH(m->ex->s, kept_of(m, x->moe)->rows, m->work->count, 4 * chunks * m->shape.spec->experts));
     for (int64_t first = 0; first < m->shape.tokens; first += EXPERTS_CHUNK) {
-        const struct part p = part_of(m, moe, slot, first);
-        part_forward(m, moe, &p, h);
-        chunk_combine(m, &p.chunk, m->work->saved[slot].weights, p.rows.out, y);
+        const struct part p = part_of(m, x, first);
+        part_forward(m, x, &p);
+        chunk_combine(m, &p.chunk, m->work->saved[x->slot].weights, p.rows.out, y);
     }
     return OK;
 }
@@ -141,46 +141,45 @@ static void part_backward(struct experts *m, const struct part *p, const float *
     chunk_combine(m, c, NULL, p->rows.out, dh);
 }
 
-static void backward_here(struct experts *m, int moe, int slot, const void *h, const void *dy, void *dh) {
+static void backward_here(struct experts *m, const struct moe_half *x, const void *dy, void *dh) {
     const bool kept = shape_kept(&m->shape);
     if (m->shape.tokens == 0) return;
     groups_point(m, &m->work->here);
-    if (!kept) count_here(m, moe);
+    if (!kept) count_here(m, x->moe);
     for (int64_t first = 0; first < m->shape.tokens; first += EXPERTS_CHUNK) {
-        const struct part p = part_of(m, moe, slot, first);
-        if (!kept) part_forward(m, moe, &p, h);
-        part_backward(m, &p, m->work->saved[slot].weights, dy, dh);
+        const struct part p = part_of(m, x, first);
+        if (!kept) part_forward(m, x, &p);
+        part_backward(m, &p, m->work->saved[x->slot].weights, dy, dh);
     }
 }
 
 /* ---- the half ---- */
 
-err_t experts_forward(struct experts *m, int layer, int moe, int slot, const int32_t *start, const void *h, void *y, bool again) {
-    struct experts_saved *v = &m->work->saved[slot];
+err_t experts_forward(struct experts *m, const struct moe_half *x, void *y, bool again) {
+    struct experts_saved *v = &m->work->saved[x->slot];
     struct linear router;
-    TRY(router_of(m, layer, &router));
-    linear_forward(m->ex, &router, h, v->logits);
-    choose(m, moe, v, start, again);
+    TRY(router_of(m, x->layer, &router));
+    linear_forward(m->ex, &router, x->h, v->logits);
+    choose(m, x, v, again);
     if (again) return OK;
-    TRY(experts_open_layer(m, layer, false));
-    if (m->work->far) TRY(experts_dispatch_forward(m, moe, v->weights, h, y));
-    else TRY(forward_here(m, moe, slot, h, y));
+    TRY(experts_open_layer(m, x->layer, false));
+    if (m->work->far) TRY(experts_dispatch_forward(m, x->moe, v->weights, x->h, y));
+    else TRY(forward_here(m, x, y));
     return unit_leave(m->store, m->work->unit, false);
 }
 
-err_t experts_backward(struct experts *m, int layer, int moe, int slot, const int32_t *start, const void *h, const void *dy, void *dh) {
+err_t experts_backward(struct experts *m, const struct moe_half *x, const void *dy, void *dh) {
     const struct spec *s = m->shape.spec;
     struct experts_work *w = m->work;
-    struct experts_saved *v = &w->saved[slot];
+    struct experts_saved *v = &w->saved[x->slot];
     struct linear router;
-    TRY(router_of(m, layer, &router));
-    TRY(experts_open_layer(m, layer, true));
-    if (w->far) TRY(experts_dispatch_backward(m, moe, v->weights, h, dy, dh));
-    else backward_here(m, moe, slot, h, dy, dh);
+    TRY(router_of(m, x->layer, &router));
+    TRY(experts_open_layer(m, x->layer, true));
+    if (w->far) TRY(experts_dispatch_backward(m, x->moe, v->weights, x->h, dy, dh));
+    else backward_here(m, x, dy, dh);
     TRY(unit_leave(m->store, w->unit, true));
-    RUN(m->ex, route_backward, route_backward_args, .fwd = routing(m, moe, v, start), .dweights = w->dweights, .aux = m->aux_grad,
-        .dlogits = v->logits);
-    linear_backward(m->ex, &router, h, v->logits, w->dh_router);
+    RUN(m->ex, route_backward, route_backward_args, .fwd = routing(m, x, v), .dweights = w->dweights, .aux = m->aux_grad, .dlogits = v->logits);
+    linear_backward(m->ex, &router, x->h, v->logits, w->dh_router);
     RUN(m->ex, add, add_args, .act = m->shape.act, .count = m->shape.tokens * s->hidden, .a = dh, .b = w->dh_router, .y = dh);
     return OK;
 }

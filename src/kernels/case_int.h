@@ -101,7 +101,9 @@ static inline void add_launch(struct case_run *r, int64_t ns, struct cost cost) 
 KERNEL_LIST(CASE_DECLARED)
 #undef CASE_DECLARED
 
-/* Logits and where their routing goes, not yet routed: what cases of rows begin with. */
+/* Logits and where their routing goes, not yet routed; and all tokens, routed, as one chunk whose places are to be found by dispatch_rows_ref: what
+ * cases of rows begin with. */
 struct route_args case_routing(struct ctx *c);
+struct dispatch_rows_args case_dealt(struct ctx *c);
 
 #endif

@@ -39,7 +39,6 @@
     X(gate_backward, gate_backward_args)                 \
     X(route_forward, route_args)                         \
     X(route_backward, route_backward_args)               \
-    X(rows_plan, rows_plan_args)                         \
     X(dispatch_count, dispatch_count_args)               \
     X(dispatch_place, dispatch_place_args)               \
     X(dispatch_rows, dispatch_rows_args)                 \

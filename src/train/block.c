@@ -14,7 +14,8 @@ err_t half_forward(struct run *r, int j, bool again) {
     struct normed *n = normed_of(r, j);
     TRY(dense_norm_forward(&r->dense, attention ? PARAM_ATTN_NORM : PARAM_FFN_NORM, l, x, n));
     if (attention) TRY(attention_forward(&r->attention, l, slot_of(r, l), &starts, n->h, y, again));
-    else if (r->shape.spec->is_moe[l]) TRY(experts_forward(&r->experts, l, r->slot[l], slot_of(r, r->slot[l]), r->batch.doc_start, n->h, y, again));
+    else if (r->shape.spec->is_moe[l])
+        TRY(experts_forward(&r->experts, &(struct moe_half){l, r->slot[l], slot_of(r, r->slot[l]), r->batch.doc_start, n->h}, y, again));
     else TRY(mlp_forward(&r->dense, l, slot_of(r, r->slot[l]), n->h, y, again));
     if (!again) dense_add(&r->dense, x, y);
     return OK;
@@ -29,7 +30,7 @@ err_t half_backward(struct run *r, int j) {
     struct normed *n = normed_of(r, j);
     if (attention) TRY(attention_backward(&r->attention, l, slot_of(r, l), &starts, n->h, r->dx, r->dh));
     else if (r->shape.spec->is_moe[l])
-        TRY(experts_backward(&r->experts, l, r->slot[l], slot_of(r, r->slot[l]), r->batch.doc_start, n->h, r->dx, r->dh));
+        TRY(experts_backward(&r->experts, &(struct moe_half){l, r->slot[l], slot_of(r, r->slot[l]), r->batch.doc_start, n->h}, r->dx, r->dh));
     else TRY(mlp_backward(&r->dense, l, slot_of(r, r->slot[l]), n->h, r->dx, r->dh));
     return dense_norm_backward(&r->dense, attention ? PARAM_ATTN_NORM : PARAM_FFN_NORM, l, stash_boundary(&r->stash, j), n, r->dh, r->dx);
 }

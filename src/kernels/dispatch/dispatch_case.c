@@ -51,8 +51,7 @@ void case_dispatch_place(struct ctx *c) {
     wrote(c, "count", DT_I32, count, CHUNKS * (int64_t)lists, -1);
 }
 
-/* All tokens as one chunk. */
-static struct dispatch_rows_args dealt(struct ctx *c) {
+struct dispatch_rows_args case_dealt(struct ctx *c) {
     const struct dispatch_count_args a = counted(c, c->s->tokens);
     int32_t *base = room_for(c, 4 * (int64_t)(a.experts + 1));
     struct dispatch_rows_args r = {.tokens = a.tokens,
@@ -73,7 +72,7 @@ static struct dispatch_rows_args dealt(struct ctx *c) {
 }
 
 void case_dispatch_rows(struct ctx *c) {
-    const struct dispatch_rows_args a = dealt(c);
+    const struct dispatch_rows_args a = case_dealt(c);
     LAUNCH(c, dispatch_rows, dispatch_rows_args, .tokens = a.tokens, .step = a.step, .count = a.count, .rows = a.rows, .k = a.k, .lists = a.lists,
            .ids = a.ids, .number = a.number, .base = a.base, .token = a.token, .pos = a.pos);
     wrote(c, "token", DT_I32, a.token, a.rows, -1);
@@ -81,7 +80,7 @@ void case_dispatch_rows(struct ctx *c) {
 }
 
 void case_dispatch_weights(struct ctx *c) {
-    const struct dispatch_rows_args a = dealt(c);
+    const struct dispatch_rows_args a = case_dealt(c);
     float *weights = numbers(c, DT_F32, a.tokens * a.k), *home = room_for(c, 4 * a.tokens * a.k), *of_rows = room_for(c, 4 * a.tokens * a.k);
     if (c->full) return;
     dispatch_rows_ref(NULL, &a);

@@ -6,17 +6,6 @@
 #include "base/pool.h"
 #include "tensor/dtype.h"
 
-/* Counting sort of (tokens, k) expert ids (0xffff: none): off[e] first row of expert e, off[experts] their number;
- * token[row], pos[token*k + slot] = row or -1. */
-struct rows_plan_args {
-    int64_t tokens;
-    int experts, k;
-    const uint16_t *ids;
-    int64_t *off;   /* (experts+1) */
-    int32_t *token; /* (rows) */
-    int32_t *pos;   /* (tokens, k) */
-};
-
 /* y[row] = x[token[row]] (copies, no arithmetic). */
 struct rows_gather_args {
     enum dtype act;

@@ -1,64 +1,42 @@
 #include "kernels/case_int.h"
 
-/* The plan of routed tokens, by the reference: what gather and combine read. */
-static struct rows_plan_args plan_of(struct ctx *c) {
-    struct route_args a = case_routing(c);
-    if (!c->full) route_forward_ref(NULL, &a);
-    return (struct rows_plan_args){.tokens = a.tokens,
-                                   .experts = a.experts,
-                                   .k = a.k,
-                                   .ids = a.ids,
-                                   .off = room_for(c, 8 * (a.experts + 1)),
-                                   .token = room_for(c, 4 * a.tokens * a.k),
-                                   .pos = room_for(c, 4 * a.tokens * a.k)};
-}
-
-void case_rows_plan(struct ctx *c) {
-    struct rows_plan_args a = plan_of(c);
-    LAUNCH(c, rows_plan, rows_plan_args, .tokens = a.tokens, .experts = a.experts, .k = a.k, .ids = a.ids, .off = a.off, .token = a.token,
-           .pos = a.pos);
-    wrote(c, "off", DT_I64, a.off, a.experts + 1, -1);
-    wrote(c, "token", DT_I32, a.token, a.tokens * a.k, -1);
-    wrote(c, "pos", DT_I32, a.pos, a.tokens * a.k, -1);
-}
-
 void case_rows_gather(struct ctx *c) {
-    struct rows_plan_args p = plan_of(c);
-    const int64_t rows = p.tokens * p.k, w = c->s->hidden;
+    const struct dispatch_rows_args p = case_dealt(c);
+    const int64_t rows = p.rows, w = c->s->hidden;
     const void *x = numbers(c, c->act, p.tokens * w);
     void *y = room_for(c, rows * w * dtype_bytes(c->act));
     if (c->full) return;
-    rows_plan_ref(NULL, &p);
+    dispatch_rows_ref(NULL, &p);
     LAUNCH(c, rows_gather, rows_gather_args, .act = c->act, .rows = rows, .width = w, .x_rows = p.tokens, .token = p.token, .x = x, .y = y);
     wrote(c, "y", c->act, y, rows * w, -1);
 }
 
 void case_rows_combine(struct ctx *c) {
-    struct rows_plan_args p = plan_of(c);
-    const int64_t rows = p.tokens * p.k, w = c->s->hidden;
+    const struct dispatch_rows_args p = case_dealt(c);
+    const int64_t rows = p.rows, w = c->s->hidden;
     const void *x = numbers(c, c->act, rows * w);
-    const float *weight = numbers(c, DT_F32, rows);
+    const float *weight = numbers(c, DT_F32, p.tokens * p.k);
     void *y = room_for(c, p.tokens * w * dtype_bytes(c->act));
     if (c->full) return;
-    rows_plan_ref(NULL, &p);
+    dispatch_rows_ref(NULL, &p);
     LAUNCH(c, rows_combine, rows_combine_args, .act = c->act, .tokens = p.tokens, .width = w, .x_rows = rows, .k = p.k, .pos = p.pos, .w = weight,
            .x = x, .y = y);
     wrote(c, "y", c->act, y, p.tokens * w, roundings(p.k + 1, p.k));
 }
 
 void case_rows_combine_backward(struct ctx *c) {
-    struct rows_plan_args p = plan_of(c);
-    const int64_t rows = p.tokens * p.k, w = c->s->hidden;
+    const struct dispatch_rows_args p = case_dealt(c);
+    const int64_t rows = p.rows, w = c->s->hidden;
     const void *x = numbers(c, c->act, rows * w), *dy = numbers(c, c->act, p.tokens * w);
-    const float *weight = numbers(c, DT_F32, rows);
+    const float *weight = numbers(c, DT_F32, p.tokens * p.k);
     void *dx = room_for(c, rows * w * dtype_bytes(c->act));
-    float *dw = room_for(c, 4 * rows);
+    float *dw = room_for(c, 4 * p.tokens * p.k);
     if (c->full) return;
-    rows_plan_ref(NULL, &p);
+    dispatch_rows_ref(NULL, &p);
     LAUNCH(c, rows_combine_backward, rows_combine_backward_args, .act = c->act, .tokens = p.tokens, .width = w, .x_rows = rows, .k = p.k,
            .pos = p.pos, .w = weight, .x = x, .dy = dy, .dx = dx, .dw = dw);
     wrote(c, "dx", c->act, dx, rows * w, roundings(1, 1));
-    wrote(c, "dw", DT_F32, dw, rows, roundings((double)w + 1, (double)w));
+    wrote(c, "dw", DT_F32, dw, p.tokens * p.k, roundings((double)w + 1, (double)w));
 }
 
 /* Rows drawn from a table, as embeddings of tokens are, and in reverse order. */

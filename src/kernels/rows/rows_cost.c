@@ -1,10 +1,5 @@
 #include "kernels/cost_int.h"
 
-struct cost rows_plan_cost(const struct rows_plan_args *a) {
-    const double chosen = (double)a->tokens * a->k;
-    return (struct cost){chosen, chosen * (2 + 4 + 4)};
-}
-
 struct cost rows_gather_cost(const struct rows_gather_args *a) {
     return (struct cost){0, (double)a->rows * (2 * (double)a->width * size_of(a->act) + 4)};
 }
@@ -31,13 +26,6 @@ struct cost rows_sum_cost(const struct rows_sum_args *a) {
 struct cost rows_accumulate_cost(const struct rows_accumulate_args *a) {
     const double n = (double)(a->rows * a->width);
     return (struct cost){n, 12 * n + (a->to ? 4 * (double)a->rows : 0)};
-}
-
-void rows_plan_touch(const struct rows_plan_args *a, struct touch *t) {
-    touch_range(t, TOUCH_READ, a->ids, 2 * a->tokens * a->k);
-    touch_range(t, TOUCH_WRITE, a->off, 8 * (int64_t)(a->experts + 1));
-    touch_range(t, TOUCH_SOME, a->token, 4 * a->tokens * a->k);
-    touch_range(t, TOUCH_WRITE, a->pos, 4 * a->tokens * a->k);
 }
 
 void rows_gather_touch(const struct rows_gather_args *a, struct touch *t) {

@@ -1,5 +1,4 @@
-/* Rows of tokens and experts over vectors. Part of kernels/vector_set.h. The plan is the reference's: a counting sort
- * takes a few microseconds a thousand rows, and is serial. */
+/* Rows of tokens and experts over vectors. Part of kernels/vector_set.h. */
 
 static void rows_gather_task(void *arg, int64_t task, int worker) {
     (void)worker;

@@ -1,29 +1,5 @@
 #include "kernels/kernels_int.h"
 
-/* A counting sort that needs no memory of its own: off[e] serves as expert e's cursor while rows are dealt, which leaves
- * it at the first row of e + 1; moving all up by one place restores it. */
-void rows_plan_ref(struct pool *pool, const struct rows_plan_args *a) {
-    (void)pool;
-    int64_t pairs = a->tokens * a->k, sum = 0;
-    for (int e = 0; e <= a->experts; e++) a->off[e] = 0;
-    for (int64_t i = 0; i < pairs; i++)
-        if (a->ids[i] != 0xffff) a->off[a->ids[i]]++;
-    for (int e = 0; e < a->experts; e++) {
-        int64_t count = a->off[e];
-        a->off[e] = sum;
-        sum += count;
-    }
-    for (int64_t i = 0; i < pairs; i++) {
-        a->pos[i] = -1;
-        if (a->ids[i] == 0xffff) continue;
-        int64_t row = a->off[a->ids[i]]++;
-        a->token[row] = (int32_t)(i / a->k);
-        a->pos[i] = (int32_t)row;
-    }
-    for (int e = a->experts; e > 0; e--) a->off[e] = a->off[e - 1];
-    a->off[0] = 0;
-}
-
 void rows_gather_ref(struct pool *pool, const struct rows_gather_args *a) {
     (void)pool;
     int64_t bytes = a->width * act_bytes(a->act);
