@@ -69,7 +69,7 @@ offers() { # offers WANTED WORDS...: among others
     printf '%s\n' "${COMPREPLY[@]}" | grep -qxF -e "$want"
     ok $? "${*@Q} does not offer $want"
 }
-gives 'tokenize tokenizer-train train ' mop t # both begin with it
+gives 'template tokenize tokenizer-train train ' mop t # both begin with it
 gives 'verify version ' mop v
 gives ' ' mop frobnicate
 gives '--version ' mop --v
@@ -90,7 +90,7 @@ offers notes.txt mop generate prompt =
 gives 'ids ' mop generate print = i
 gives 'text ' mop eval print = t
 gives ' ' mop train print = t
-gives 'prompt= ' mop generate pro
+gives 'prompt= prompt_file= ' mop generate pro
 gives ' ' mop train pro
 gives 'run.yaml ' mop config run
 gives 'out= ' mop config ou

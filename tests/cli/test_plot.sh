@@ -143,7 +143,7 @@ bad() { # bad PATTERN LINE: as the third line
 rest='"total_loss": 1, "tokens": 1, "tokens_per_s": 1'
 bad 'not JSON' 'nonsense'
 bad 'not JSON' ''
-bad 'not JSON' '{"step": 3, "loss": NaN, '"$rest}"
+bad '"loss" is no number' '{"step": 3, "loss": NaN, '"$rest}"
 bad 'not JSON' '{"step": 3, "step": 4, "loss": 1, '"$rest}"
 bad '"step" must' '[1, 2]'
 bad '"step" must' '{"loss": 1, '"$rest}"
