@@ -32,7 +32,7 @@ struct seat {
 struct pool {
     int threads, started;
     pthread_t *ids;
-    struct seat *seats; /* of each thread: a worker allocates and frees nothing */
+    struct seat *seats;   /* of each thread: a worker allocates and frees nothing */
     pthread_mutex_t lock; /* sleepers' and the sleeping caller's */
     pthread_cond_t wake, done;
     atomic_bool stop, waiting; /* waiting: the caller sleeps until its job is done */
