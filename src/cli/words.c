@@ -135,7 +135,7 @@ const struct opt_word cli_words[] = {
      "it is the baseline; preset=mop, the default, holds less"},
     {"ddp_find_unused_parameters|ddp_timeout|ddp_backend|overlap_grad_reduce|overlap_param_gather|nccl_timeout", NULL,
      "ranks overlap what they send with what they compute by themselves"},
-    {"no_cuda|use_cpu|device|device_map|accelerator|use_cuda|gpu", NULL, "mop computes on the CPU"},
+    {"no_cuda|use_cpu|device_map|accelerator|use_cuda|gpu", NULL, "mop computes on the CPU"},
     {"num_threads|cpu_threads|omp_num_threads|num_cpus", "threads", NULL},
     /* the model, as config.json and Megatron name it */
     {"hidden_size|d_model|n_embd|dim", "model.hidden", NULL},

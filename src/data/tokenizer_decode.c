@@ -292,9 +292,9 @@ static bool decoder_streams(const struct tokenizer *t) {
         if (d->kind == DEC_FUSE && now < FUSED) now = FUSED;
         else if (d->kind == DEC_BYTE_FALLBACK && now == TOKENS) now = BEHIND_BYTES;
         else if (d->kind == DEC_STRIP && d->stop == 0 && now == FUSED) now = STRIPPED;
-        else if (now > BEHIND_BYTES) return false;
-        else if ((d->kind == DEC_META || d->kind == DEC_WORDPIECE) && now != TOKENS) return false; /* asks which token is the first */
-        else if (d->kind != DEC_REPLACE && d->kind != DEC_STRIP && d->kind != DEC_META && d->kind != DEC_WORDPIECE) return false;
+        else if (now > BEHIND_BYTES ||
+                 (d->kind != DEC_REPLACE && d->kind != DEC_STRIP && (now != TOKENS || (d->kind != DEC_META && d->kind != DEC_WORDPIECE))))
+            return false; /* meta and wordpiece ask which token is the first */
     }
     return true;
 }

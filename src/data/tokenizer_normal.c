@@ -6,7 +6,7 @@
 
 err_t tok_buffer_add(struct tok_buffer *b, const char *text, int64_t bytes) {
     TRY(tok_grow((void **)&b->text, &b->room, b->bytes + bytes, 1));
-    if (bytes) memcpy(b->text + b->bytes, text, (size_t)bytes);
+    if (text && bytes) memcpy(b->text + b->bytes, text, (size_t)bytes);
     b->bytes += bytes;
     return OK;
 }
