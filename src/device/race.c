@@ -7,7 +7,7 @@
 #include <string.h>
 
 struct visit {
-    int stream;
+    int64_t stream;
     uint64_t ticket; /* 0: none */
     const char *site, *what;
 };
