@@ -1,9 +1,7 @@
 #include "model/spec.h"
 
-#include <string.h>
-
-/* The bits: what was read from the same text is the same number. */
-static bool same_real(double a, double b) { return memcmp(&a, &b, sizeof a) == 0; }
+/* What was read from the same text is the same number. */
+static bool same_real(double a, double b) { return a == b; }
 
 static bool same_rope(const struct rope_spec *a, const struct rope_spec *b) {
     return a->kind == b->kind && a->pairs == b->pairs && a->dim == b->dim && same_real(a->theta, b->theta) && same_real(a->factor, b->factor) &&

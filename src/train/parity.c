@@ -176,7 +176,10 @@ static err_t in_file_order(const struct names *names, int64_t elements, float **
     int64_t at = 0;
     if (!out) return FAIL(ERR_NOMEM, "out of memory for the numbers to compare");
     for (int64_t i = 0; i < names->count; at += names->list[i++].count) names_gather(names, &names->list[i], *numbers, out + at);
-    ENSURE(at == elements);
+    if (at != elements) {
+        free(out);
+        return FAIL(ERR_BUG, "internal: the names of the tensors hold %lld of %lld numbers; please report it", (long long)at, (long long)elements);
+    }
     free(*numbers);
     *numbers = out;
     return OK;

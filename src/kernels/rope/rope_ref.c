@@ -4,7 +4,7 @@
 static void head(const struct rope_args *a, const float *cos, const float *sin, void *x) {
     const int64_t half = a->dim / 2;
     const bool from_pairs = a->interleaved && !a->backward, to_pairs = a->interleaved && a->backward;
-    float y[ROPE_INTERLEAVED_MAX];
+    float y[ROPE_INTERLEAVED_MAX] = {0};
     for (int64_t j = 0; j < half; j++) {
         const float x1 = act_load(a->act, x, from_pairs ? 2 * j : j), x2 = act_load(a->act, x, from_pairs ? 2 * j + 1 : j + half);
         const float s = a->backward ? -sin[j] : sin[j], y1 = x1 * cos[j] - x2 * s, y2 = x2 * cos[j] + x1 * s;

@@ -100,7 +100,7 @@ static float chosen(const struct route_args *a, struct softmax s, int64_t t, flo
 }
 
 static void count_softmax(const struct route_args *a, struct softmax s, int64_t t) {
-    uint16_t ids[ROUTE_TOPK_MAX];
+    uint16_t ids[ROUTE_TOPK_MAX] = {0};
     choose(a, &(struct choice){.score = ROUTE_SOFTMAX}, s, t, ids);
     for (int i = 0; i < a->k; i++) a->softmax_count[ids[i]]++;
 }
