@@ -107,7 +107,7 @@ static bool is_blank(const char *text, int64_t n) {
 
 /* The token and the line break behind it, looked for from begin + *seen on. */
 static bool find_token(const struct text *t, int64_t *seen, struct cut *cut) {
-    if (!t->mark_bytes) {
+    if (!t->mark_bytes || !t->buf) { /* no buffer: nothing has been read yet */
         *seen = t->end - t->begin;
         return false;
     }

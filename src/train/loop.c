@@ -169,8 +169,8 @@ static err_t open_run(struct loop *p) {
     log_line(LOG_RUN, "model: %.2fM parameters, %.2fM active a token, %d layers, %d experts, top %d; %s, %s kernels, %d threads",
              (double)spec_params(s) / 1e6, (double)spec_active_params(s) / 1e6, s->layers, s->experts, s->top_k,
              j->model->dtype == MODEL_BF16 ? "bf16 with fp32 masters" : "fp32", p->run.ex.kernels.isa, pool_threads(p->run.device.pool));
-    log_line(LOG_RUN, "memory: %.1f MiB for the run (weights, gradients, moments), %.1f MiB a step, %.1f MiB scratch", (double)m->run.cap / 1048576.0,
-             (double)m->step.cap / 1048576.0, (double)m->scratch.cap / 1048576.0);
+    log_line(LOG_RUN, "memory: %.1f MiB for the run (weights, gradients, moments), %.1f MiB a step, %.1f MiB scratch, %.1f MiB of tables",
+             (double)m->run.cap / 1048576.0, (double)m->step.cap / 1048576.0, (double)m->scratch.cap / 1048576.0, (double)m->host.cap / 1048576.0);
     ledger_print(&p->run.ledger, LOG_LAYER, log_line);
     return OK;
 }

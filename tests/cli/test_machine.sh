@@ -64,7 +64,7 @@ if (ulimit -v 4000000 && "$MOP" version) >said 2>&1; then
 else skip "this build does not start under ulimit -v"; fi
 
 # ---- the stash's budget is that of all ranks on the machine ----
-held() { awk '/^memory: / { for (i = 2; i < NF; i++) if ($(i + 1) == "MiB") sum += $i; print sum }' said; }
+held() { awk '/^memory: .* MiB for the run/ { for (i = 2; i < NF; i++) if ($(i + 1) == "MiB") sum += $i; print sum }' said; }
 run stash.strategy=keep
 mib=$(held) # of the one rank
 run ranks=4 stash.strategy=keep threads=1
