@@ -227,7 +227,7 @@ err_t plan_forward(struct experts *m, int moe) {
     struct kept *k = f->keeper ? kept_of(m, moe) : &f->now;
     count_rows(m, moe);
     TRY(gather_counts(m));
-    k->rows = kept_of(m, moe)->rows;
+    if (!f->keeper) k->rows = kept_of(m, moe)->rows; /* the block's, where all write their own */
     make_plan(m, k);
     open_call(m, k);
     place_rows(m, moe);
